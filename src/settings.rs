@@ -1,0 +1,185 @@
+//! Every setting of the daemon, read once at start.
+//!
+//! `config/default.toml` is compiled in, `USAGE_SYNC_CONFIG` may name a file
+//! laid over it, environment variables win. Nothing else in the crate reads
+//! the environment.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+/// All settings, checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the app's database is.
+    pub database: Database,
+    /// Where the queue lives.
+    pub redis: Redis,
+    /// How Salesforce is reached and what its objects are called.
+    pub salesforce: Salesforce,
+    /// The Redis list.
+    pub queue: Queue,
+    /// The delivery loop.
+    pub worker: Worker,
+    /// When one ad is tried again.
+    pub retry: Retry,
+    /// How an outage is probed.
+    pub outage: Outage,
+    /// How changes are collected.
+    pub capture: Capture,
+    /// How long the audit trail is kept.
+    pub journal_retention: Duration,
+    /// How long a stop may take.
+    pub shutdown_timeout: Duration,
+    /// Level and form of the log.
+    pub log: Log,
+    /// How often metric lines are written.
+    pub metrics_interval: Duration,
+}
+
+/// The app's database.
+#[derive(Debug, Clone)]
+pub struct Database {
+    /// `DATABASE_URL`, with its password.
+    pub url: SecretString,
+    /// Connections of the pool; the listener's own comes on top.
+    pub max_connections: u32,
+}
+
+/// The queue's server.
+#[derive(Debug, Clone)]
+pub struct Redis {
+    /// `REDIS_URL`, with its password.
+    pub url: SecretString,
+    /// Whether the server's certificate is verified.
+    pub tls_verify: bool,
+}
+
+/// How the daemon proves who it is.
+#[derive(Debug, Clone)]
+pub enum Login {
+    /// OAuth 2.0 JWT bearer flow.
+    JwtBearer {
+        /// The integration user.
+        username: String,
+        /// RSA private key as PEM, whatever form it was given in.
+        private_key: SecretString,
+        /// The `aud` claim.
+        audience: String,
+    },
+    /// OAuth 2.0 client credentials flow.
+    ClientCredentials {
+        /// The app's secret.
+        client_secret: SecretString,
+    },
+    /// OAuth 2.0 refresh token flow.
+    RefreshToken {
+        /// The app's secret, unless the app does without.
+        client_secret: Option<SecretString>,
+        /// The long-lived token.
+        refresh_token: SecretString,
+    },
+}
+
+/// Salesforce's address, names and limits.
+#[derive(Debug, Clone)]
+pub struct Salesforce {
+    /// Where tokens are asked for.
+    pub login_url: Url,
+    /// Consumer key of the app.
+    pub client_id: String,
+    /// Which flow, with its secrets.
+    pub login: Login,
+    /// `67.0`.
+    pub api_version: String,
+    /// API name of the usage object.
+    pub object: String,
+    /// Its unique external id.
+    pub external_id_field: String,
+    /// Put before every external id.
+    pub external_id_prefix: String,
+    /// The field that holds the fencing token; `None` where the org has none.
+    pub revision_field: Option<String>,
+    /// Longest wait for an answer.
+    pub timeout: Duration,
+    /// Longest wait for a connection.
+    pub connect_timeout: Duration,
+    /// Longest wait for a live read of a contract.
+    pub read_timeout: Duration,
+    /// Requests in flight at most.
+    pub max_concurrency: usize,
+    /// How long a request that was given up on may still take effect.
+    pub landing_window: Duration,
+    /// Share of the org's daily calls that may be spent, 0.0 to 1.0.
+    pub api_budget: f64,
+}
+
+/// The Redis list.
+#[derive(Debug, Clone)]
+pub struct Queue {
+    /// Separates installations that share a Redis.
+    pub name: String,
+    /// Ids in Redis at most.
+    pub max: usize,
+    /// How long a claim lasts unless renewed.
+    pub lease: Duration,
+}
+
+/// The delivery loop.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    /// Records a call, 1 to 200.
+    pub batch_size: usize,
+}
+
+/// When one ad is tried again.
+#[derive(Debug, Clone)]
+pub struct Retry {
+    /// First pause.
+    pub base: Duration,
+    /// Longest pause.
+    pub max: Duration,
+    /// Pace of a rejected ad.
+    pub rejected: Duration,
+}
+
+/// How an outage is probed.
+#[derive(Debug, Clone)]
+pub struct Outage {
+    /// First pause.
+    pub base: Duration,
+    /// Longest pause.
+    pub max: Duration,
+}
+
+/// How changes are collected.
+#[derive(Debug, Clone)]
+pub struct Capture {
+    /// The outbox is looked at this often even when nobody notifies.
+    pub poll_interval: Duration,
+    /// Pending ads are compared with Redis this often.
+    pub sweep_interval: Duration,
+}
+
+/// Level and form of the log.
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// A level, or directives as `tracing` knows them.
+    pub level: String,
+    /// How lines look.
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Human on a terminal, logfmt elsewhere.
+    Auto,
+    /// For people.
+    Human,
+    /// `key=value`.
+    Logfmt,
+    /// One JSON object a line.
+    Json,
+}

@@ -1,0 +1,8 @@
+//! The integration tests: real Postgres, real Redis and the Salesforce
+//! sandbox over HTTP, one module for each promise.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    reason = "helpers of tests panic with a message when the machine is not as they need it"
+)]
