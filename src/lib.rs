@@ -1,3 +1,6 @@
 //! usage-sync keeps a service app (Postgres) and Salesforce in step.
 
+pub mod ledger;
+pub mod plan;
+pub mod queue;
 pub mod settings;

@@ -1,0 +1,32 @@
+-- Moves a batch of changes into the ads. Rows that another daemon is moving
+-- are skipped, not waited for. Ads are written in the order of their ids,
+-- as everywhere, so that no two transactions wait for each other in a ring.
+with moved as (
+    delete from usage_sync.change
+    where id in (select id from usage_sync.change order by id limit $1 for update skip locked)
+    returning ad_id, changed_at
+), truncated as (
+    select min(changed_at) as changed_at from moved where ad_id is null having count(*) > 0
+), folded as (
+    select ad_id, min(changed_at) as changed_at from (
+        select ad_id, changed_at from moved where ad_id is not null
+        union all
+        select ad.ad_id, truncated.changed_at from usage_sync.ad as ad, truncated
+    ) as changed
+    group by ad_id
+    order by ad_id
+), pending as (
+    insert into usage_sync.ad as ad (ad_id, changed_at)
+    select ad_id, changed_at from folded
+    on conflict (ad_id) do update
+    set version = ad.version + 1,
+        state = 'pending',
+        attempts = 0,
+        since = case ad.state when 'pending' then ad.since else clock_timestamp() end,
+        changed_at = case ad.state
+            when 'pending' then least(ad.changed_at, excluded.changed_at)
+            else excluded.changed_at end,
+        retry_at = null, error_code = null, error_message = null
+    returning ad_id
+)
+select (select count(*) from moved) as moved, array_agg(ad_id) as ad_ids from pending

@@ -1,0 +1,70 @@
+//! What Salesforce was told, and what became of each ad.
+//!
+//! The ledger is the daemon's memory, in the app's database. Before anything
+//! is sent, [`Ledger::fence`] takes a fencing token for each ad, reads what the
+//! app wants and what Salesforce holds in one snapshot, and notes durably what
+//! is about to be sent. Afterwards [`Ledger::record`] writes the answers, only
+//! where the token is still the worker's own. A request whose outcome nobody
+//! knows leaves its records *in doubt*, in the ledger as `sending`.
+//!
+//! Lock order, everywhere: ads by id, then intents, then records.
+
+mod error;
+mod fence;
+mod record;
+
+use sqlx::{PgPool, Postgres, Transaction};
+
+pub use error::Error;
+pub use fence::{AdInHand, Fence, Intent};
+pub use record::{Answer, Outcome, Recorded, Verdict};
+
+use crate::plan::Names;
+
+/// Opens a transaction whose commit does not wait for the disk. What it may
+/// lose in a crash of the server is found again: the intent that it deletes
+/// is then still there. The time-outs keep a locked table of the app from
+/// holding the daemon.
+const BEGIN: &str = "begin; \
+    set local synchronous_commit to off; \
+    set local statement_timeout to '15s'; \
+    set local lock_timeout to '5s'";
+
+/// As [`BEGIN`], but committed means on disk.
+const BEGIN_DURABLE: &str = "begin; \
+    set local synchronous_commit to on; \
+    set local statement_timeout to '15s'; \
+    set local lock_timeout to '5s'";
+
+/// The ledger. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    pool: PgPool,
+    names: Names,
+}
+
+impl Ledger {
+    /// The ledger in this database.
+    pub fn new(pool: PgPool, names: Names) -> Self {
+        Self { pool, names }
+    }
+
+    /// How the records are named.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    async fn begin(&self, how: &'static str) -> Result<Transaction<'static, Postgres>, Error> {
+        self.pool.begin_with(how).await.map_err(Error::from)
+    }
+
+    /// Takes in ads that somebody queued by hand: answers those that the app
+    /// has.
+    pub async fn adopt(&self, strangers: &[String]) -> Result<Vec<String>, Error> {
+        sqlx::query_scalar(include_str!("ledger/adopt.sql"))
+            .bind(strangers)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(Error::of_view)
+    }
+}

@@ -1,0 +1,173 @@
+//! Before anything is sent: token, read, intent, in one short transaction.
+
+use std::collections::HashMap;
+
+use sqlx::{Postgres, Transaction};
+
+use super::{BEGIN, BEGIN_DURABLE, Error, Ledger};
+use crate::plan::{HeldRecord, Operation, WantedLine, blank};
+
+/// An ad as it was read under its token.
+#[derive(Debug)]
+pub struct AdInHand {
+    /// The ad.
+    pub ad_id: String,
+    /// The version that was read.
+    pub version: i64,
+    /// The fencing token.
+    pub token: i64,
+    /// Tries since its last change.
+    pub attempts: i32,
+    /// What the app wants.
+    pub wanted: Vec<WantedLine>,
+    /// What Salesforce holds.
+    pub held: Vec<HeldRecord>,
+}
+
+/// What is about to be sent in one go: `(ad, operation)` pairs.
+#[derive(Debug, Clone, Copy)]
+pub struct Intent {
+    /// Its row in the write-ahead log.
+    pub id: i64,
+}
+
+/// A transaction that has fenced and read some ads and awaits the intents.
+#[derive(Debug)]
+pub struct Fence {
+    transaction: Transaction<'static, Postgres>,
+    ads: Vec<AdInHand>,
+}
+
+type ReadRow = (
+    String,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+);
+
+impl Ledger {
+    /// Fences and reads the ads that are known here. Nothing is durable
+    /// until [`Fence::commit`].
+    pub async fn fence(&self, ids: &[String]) -> Result<Fence, Error> {
+        let mut transaction = self.begin(BEGIN_DURABLE).await?;
+        let fenced: Vec<(String, i64, i64, i32, bool)> =
+            sqlx::query_as(include_str!("fence.sql"))
+                .bind(ids)
+                .fetch_all(&mut *transaction)
+                .await?;
+        let orphans: Vec<&str> = fenced
+            .iter()
+            .filter(|(.., overtaken)| *overtaken)
+            .map(|(ad_id, ..)| ad_id.as_str())
+            .collect();
+        if !orphans.is_empty() {
+            sqlx::query(include_str!("take_over.sql"))
+                .bind(orphans)
+                .execute(&mut *transaction)
+                .await?;
+        }
+
+        let known: Vec<&str> = fenced.iter().map(|(ad_id, ..)| ad_id.as_str()).collect();
+        // Not kept as a prepared statement: the view may be replaced at any time.
+        let rows: Vec<ReadRow> = sqlx::query_as(include_str!("read.sql"))
+            .persistent(false)
+            .bind(known)
+            .fetch_all(&mut *transaction)
+            .await
+            .map_err(Error::of_view)?;
+
+        let mut ads: HashMap<String, AdInHand> = fenced
+            .into_iter()
+            .map(|(ad_id, version, token, attempts, _)| {
+                let ad = AdInHand {
+                    ad_id: ad_id.clone(),
+                    version,
+                    token,
+                    attempts,
+                    wanted: Vec::new(),
+                    held: Vec::new(),
+                };
+                (ad_id, ad)
+            })
+            .collect();
+        for row in rows {
+            if let Some(ad) = ads.get_mut(&row.0) {
+                add(ad, row);
+            }
+        }
+        Ok(Fence {
+            transaction,
+            ads: ads.into_values().collect(),
+        })
+    }
+
+    /// Forgets an intent of which nothing was sent.
+    pub async fn abandon(&self, intent: Intent, ads: &[(String, i64)]) -> Result<(), Error> {
+        let (ad_ids, tokens): (Vec<&str>, Vec<i64>) =
+            ads.iter().map(|(ad_id, token)| (ad_id.as_str(), *token)).unzip();
+        let mut transaction = self.begin(BEGIN).await?;
+        sqlx::query(include_str!("abandon.sql"))
+            .bind(ad_ids)
+            .bind(tokens)
+            .bind(intent.id)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+impl Fence {
+    /// Takes the ads that were read out of the fence.
+    pub fn take_ads(&mut self) -> Vec<AdInHand> {
+        std::mem::take(&mut self.ads)
+    }
+
+    /// Notes what one request is about to do.
+    pub async fn intend<'a>(
+        &mut self,
+        operations: impl Iterator<Item = (&'a str, &'a Operation)> + Clone,
+    ) -> Result<Intent, Error> {
+        let column = |of: fn((&'a str, &'a Operation)) -> &'a str| -> Vec<&'a str> {
+            operations.clone().map(of).collect()
+        };
+        let (id,): (i64,) = sqlx::query_as(include_str!("intend.sql"))
+            .bind(column(|(ad_id, _)| ad_id))
+            .bind(column(|(_, operation)| &operation.line))
+            .bind(column(|(_, operation)| &operation.external_id))
+            .bind(column(|(_, operation)| {
+                operation.contract.as_deref().unwrap_or_default()
+            }))
+            .bind(blank(operations.clone().map(|(_, operation)| operation.body.as_str())))
+            .fetch_one(&mut *self.transaction)
+            .await?;
+        Ok(Intent { id })
+    }
+
+    /// Makes tokens and intents durable.
+    pub async fn commit(self) -> Result<(), Error> {
+        Ok(self.transaction.commit().await?)
+    }
+}
+
+fn add(ad: &mut AdInHand, row: ReadRow) {
+    let (_, line, contract, fields, external_id, salesforce_id, state) = row;
+    match external_id {
+        None => ad.wanted.push(WantedLine {
+            line,
+            contract,
+            fields,
+        }),
+        Some(external_id) => ad.held.push(HeldRecord {
+            external_id,
+            line: line.unwrap_or_default(),
+            contract,
+            fields: fields.unwrap_or_else(|| String::from("{}")),
+            salesforce_id,
+            in_doubt: state.as_deref() != Some("reported"),
+        }),
+    }
+}

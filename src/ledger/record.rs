@@ -1,0 +1,359 @@
+//! After the answer: ledger, journal and ads, in one short transaction.
+
+use std::{collections::HashSet, time::Duration};
+
+use sqlx::{Postgres, Transaction};
+
+use super::{BEGIN, Error, Intent, Ledger};
+use crate::plan::{Action, Operation, blank};
+
+/// What Salesforce answered to one operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is done; the id of the record that stands there now, or stood.
+    Done(Option<String>),
+    /// It was refused, so nothing changed.
+    Refused {
+        /// Salesforce's code.
+        code: String,
+        /// Salesforce's words.
+        message: String,
+    },
+    /// It may or may not have been done.
+    InDoubt,
+    /// It was never sent.
+    NotSent,
+}
+
+/// What becomes of an ad.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Salesforce holds what the app wanted.
+    Reported,
+    /// Salesforce said no for a reason that time alone does not cure.
+    Rejected {
+        /// Salesforce's code.
+        code: String,
+        /// Salesforce's words.
+        message: String,
+    },
+    /// To be tried again; counts as an attempt.
+    Retry {
+        /// Salesforce's code.
+        code: String,
+        /// Salesforce's words.
+        message: String,
+    },
+    /// To be tried again through no fault of its own: no attempt.
+    Postponed,
+}
+
+/// One ad's answers.
+#[derive(Debug)]
+pub struct Answer {
+    /// The ad.
+    pub ad_id: String,
+    /// The version that was read.
+    pub version: i64,
+    /// The fencing token it was read under.
+    pub token: i64,
+    /// What becomes of the ad.
+    pub verdict: Verdict,
+    /// What became of each operation.
+    pub operations: Vec<(Operation, Outcome)>,
+}
+
+/// What [`Ledger::record`] wrote.
+#[derive(Debug, Default)]
+pub struct Recorded {
+    /// Ads that another hand had taken meanwhile; they are pending anew.
+    pub overtaken: HashSet<String>,
+}
+
+impl Ledger {
+    /// Writes the answers to one intent; `None` when there was nothing to send.
+    pub async fn record(
+        &self,
+        intent: Option<Intent>,
+        answers: &[Answer],
+        retry_rejected: Duration,
+    ) -> Result<Recorded, Error> {
+        let mut transaction = self.begin(BEGIN).await?;
+        let settled = settle(&mut transaction, answers, retry_rejected).await?;
+        if let Some(intent) = intent {
+            sqlx::query("delete from usage_sync.intent where id = $1")
+                .bind(intent.id)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        let own: HashSet<&str> = settled.iter().map(|(ad_id, _)| ad_id.as_str()).collect();
+        let is_own = |answer: &&Answer| own.contains(answer.ad_id.as_str());
+        let (mine, overtaken): (Vec<&Answer>, Vec<&Answer>) = answers.iter().partition(is_own);
+
+        report(&mut transaction, &mine).await?;
+        withdraw(&mut transaction, &mine).await?;
+        let doubtful = of(&mine, |outcome| matches!(outcome, Outcome::InDoubt));
+        let sent = of(&overtaken, |outcome| !matches!(outcome, Outcome::NotSent));
+        doubt(&mut transaction, &[doubtful, sent].concat()).await?;
+        journal(&mut transaction, &mine).await?;
+        let overtaken: HashSet<String> =
+            overtaken.iter().map(|answer| answer.ad_id.clone()).collect();
+        if !overtaken.is_empty() {
+            sqlx::query(include_str!("overtaken.sql"))
+                .bind(overtaken.iter().map(String::as_str).collect::<Vec<_>>())
+                .execute(&mut *transaction)
+                .await?;
+        }
+        announce(&mut transaction, &settled).await?;
+        transaction.commit().await?;
+        Ok(Recorded { overtaken })
+    }
+
+    /// Rejects an ad whose rows cannot even be read.
+    pub async fn refuse(
+        &self,
+        ad_id: &str,
+        code: &str,
+        message: &str,
+        retry_rejected: Duration,
+    ) -> Result<(), Error> {
+        let mut transaction = self.begin(BEGIN).await?;
+        let refused: Option<(i64, i64)> = sqlx::query_as(include_str!("refuse.sql"))
+            .bind(ad_id)
+            .bind(code)
+            .bind(message)
+            .bind(retry_rejected.as_secs_f64())
+            .fetch_optional(&mut *transaction)
+            .await?;
+        if let Some((version, token)) = refused {
+            let answer = Answer {
+                ad_id: ad_id.to_owned(),
+                version,
+                token,
+                verdict: Verdict::Rejected {
+                    code: code.to_owned(),
+                    message: message.to_owned(),
+                },
+                operations: Vec::new(),
+            };
+            journal(&mut transaction, &[&answer]).await?;
+            announce(&mut transaction, &[(ad_id.to_owned(), true)]).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+type Pg = Transaction<'static, Postgres>;
+type Entry<'a> = (&'a Answer, &'a Operation, &'a Outcome);
+
+/// The operations of some answers whose outcome is such.
+fn of<'a>(answers: &[&'a Answer], such: impl Fn(&Outcome) -> bool) -> Vec<Entry<'a>> {
+    answers
+        .iter()
+        .flat_map(|answer| {
+            answer
+                .operations
+                .iter()
+                .map(move |(operation, outcome)| (*answer, operation, outcome))
+        })
+        .filter(|(_, _, outcome)| such(outcome))
+        .collect()
+}
+
+async fn settle(
+    transaction: &mut Pg,
+    answers: &[Answer],
+    retry_rejected: Duration,
+) -> Result<Vec<(String, bool)>, Error> {
+    let mut columns: (Vec<&str>, Vec<Option<&str>>, Vec<Option<&str>>, Vec<i32>) =
+        Default::default();
+    for answer in answers {
+        let (state, reason, attempt) = match &answer.verdict {
+            Verdict::Reported => ("reported", None, 0),
+            Verdict::Rejected { code, message } => ("rejected", Some((code, message)), 0),
+            Verdict::Retry { code, message } => ("pending", Some((code, message)), 1),
+            Verdict::Postponed => ("pending", None, 0),
+        };
+        columns.0.push(state);
+        columns.1.push(reason.map(|(code, _)| code.as_str()));
+        columns.2.push(reason.map(|(_, message)| message.as_str()));
+        columns.3.push(attempt);
+    }
+    let ad_ids: Vec<&str> = answers.iter().map(|a| a.ad_id.as_str()).collect();
+    let tokens: Vec<i64> = answers.iter().map(|a| a.token).collect();
+    let versions: Vec<i64> = answers.iter().map(|a| a.version).collect();
+    Ok(sqlx::query_as(include_str!("settle.sql"))
+        .bind(ad_ids)
+        .bind(tokens)
+        .bind(versions)
+        .bind(columns.0)
+        .bind(columns.1)
+        .bind(columns.2)
+        .bind(columns.3)
+        .bind(retry_rejected.as_secs_f64())
+        .fetch_all(&mut **transaction)
+        .await?)
+}
+
+async fn report(transaction: &mut Pg, answers: &[&Answer]) -> Result<(), Error> {
+    let told: Vec<(Entry<'_>, &str)> = of(answers, |_| true)
+        .into_iter()
+        .filter(|(_, operation, _)| operation.action != Action::Withdraw)
+        .filter_map(|entry| match entry.2 {
+            Outcome::Done(Some(id)) => Some((entry, id.as_str())),
+            _ => None,
+        })
+        .collect();
+    if told.is_empty() {
+        return Ok(());
+    }
+    let text = |of: fn(&Entry<'_>) -> String| -> Vec<String> {
+        told.iter().map(|(entry, _)| of(entry)).collect()
+    };
+    let contracts: Vec<Option<&str>> = told
+        .iter()
+        .map(|((_, operation, _), _)| operation.contract.as_deref())
+        .collect();
+    sqlx::query(include_str!("report.sql"))
+        .bind(text(|(_, operation, _)| operation.external_id.clone()))
+        .bind(text(|(answer, _, _)| answer.ad_id.clone()))
+        .bind(text(|(_, operation, _)| operation.line.clone()))
+        .bind(contracts)
+        .bind(text(|(_, operation, _)| operation.fields.clone()))
+        .bind(told.iter().map(|(_, id)| *id).collect::<Vec<_>>())
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+async fn withdraw(transaction: &mut Pg, answers: &[&Answer]) -> Result<(), Error> {
+    let gone: Vec<&str> = of(answers, |outcome| matches!(outcome, Outcome::Done(_)))
+        .into_iter()
+        .filter(|(_, operation, _)| operation.action == Action::Withdraw)
+        .map(|(_, operation, _)| operation.external_id.as_str())
+        .collect();
+    if !gone.is_empty() {
+        sqlx::query("delete from usage_sync.record where external_id = any ($1)")
+            .bind(gone)
+            .execute(&mut **transaction)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn doubt(transaction: &mut Pg, entries: &[Entry<'_>]) -> Result<(), Error> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let text = |of: fn(&Entry<'_>) -> String| -> Vec<String> { entries.iter().map(of).collect() };
+    let optional = |of: for<'a> fn(&'a Operation) -> Option<&'a str>| -> Vec<Option<&str>> {
+        entries.iter().map(|(_, operation, _)| of(operation)).collect()
+    };
+    sqlx::query(include_str!("doubt.sql"))
+        .bind(text(|(_, operation, _)| operation.external_id.clone()))
+        .bind(text(|(answer, _, _)| answer.ad_id.clone()))
+        .bind(text(|(_, operation, _)| operation.line.clone()))
+        .bind(optional(|operation| operation.contract.as_deref()))
+        .bind(optional(|operation| operation.salesforce_id.as_deref()))
+        .bind(blank(entries.iter().map(|(_, operation, _)| operation.body.as_str())))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+/// One line of the journal.
+struct Line<'a> {
+    action: &'static str,
+    answer: &'a Answer,
+    operation: Option<&'a Operation>,
+    salesforce_id: Option<&'a str>,
+    reason: Option<(&'a str, &'a str)>,
+}
+
+async fn journal(transaction: &mut Pg, answers: &[&Answer]) -> Result<(), Error> {
+    let lines: Vec<Line<'_>> = answers.iter().flat_map(|answer| lines(answer)).collect();
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let required = |of: for<'a> fn(&'a Line<'a>) -> &'a str| -> Vec<&str> {
+        lines.iter().map(of).collect()
+    };
+    let optional = |of: for<'a> fn(&'a Line<'a>) -> Option<&'a str>| -> Vec<Option<&str>> {
+        lines.iter().map(of).collect()
+    };
+    let number =
+        |of: for<'a> fn(&'a Line<'a>) -> i64| -> Vec<i64> { lines.iter().map(of).collect() };
+    sqlx::query(include_str!("journal.sql"))
+        .bind(required(|line| line.action))
+        .bind(required(|line| &line.answer.ad_id))
+        .bind(optional(|line| line.operation.map(|o| o.line.as_str())))
+        .bind(optional(|line| line.operation.map(|o| o.external_id.as_str())))
+        .bind(optional(|line| line.operation.and_then(|o| o.contract.as_deref())))
+        .bind(optional(|line| line.salesforce_id))
+        .bind(number(|line| line.answer.version))
+        .bind(number(|line| line.answer.token))
+        .bind(optional(|line| line.operation.map(|o| o.fields.as_str())))
+        .bind(optional(|line| line.reason.map(|(code, _)| code)))
+        .bind(optional(|line| line.reason.map(|(_, message)| message)))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+fn lines(answer: &Answer) -> Vec<Line<'_>> {
+    let rejected = match &answer.verdict {
+        Verdict::Rejected { code, message } => Some((code.as_str(), message.as_str())),
+        Verdict::Reported | Verdict::Retry { .. } | Verdict::Postponed => None,
+    };
+    let mut lines: Vec<Line<'_>> = answer
+        .operations
+        .iter()
+        .filter_map(|(operation, outcome)| match outcome {
+            Outcome::Done(id) => Some(Line {
+                action: match operation.action {
+                    Action::Create => "create",
+                    Action::Update => "update",
+                    Action::Withdraw => "withdraw",
+                },
+                answer,
+                operation: Some(operation),
+                salesforce_id: id.as_deref(),
+                reason: None,
+            }),
+            Outcome::Refused { code, message } if rejected.is_some() => Some(Line {
+                action: "reject",
+                answer,
+                operation: Some(operation),
+                salesforce_id: operation.salesforce_id.as_deref(),
+                reason: Some((code, message)),
+            }),
+            Outcome::Refused { .. } | Outcome::InDoubt | Outcome::NotSent => None,
+        })
+        .collect();
+    if rejected.is_some() && lines.iter().all(|line| line.reason.is_none()) {
+        lines.push(Line {
+            action: "reject",
+            answer,
+            operation: None,
+            salesforce_id: None,
+            reason: rejected,
+        });
+    }
+    lines
+}
+
+async fn announce(transaction: &mut Pg, settled: &[(String, bool)]) -> Result<(), Error> {
+    let changed: Vec<&str> = settled
+        .iter()
+        .filter(|(_, changed)| *changed)
+        .map(|(ad_id, _)| ad_id.as_str())
+        .collect();
+    if !changed.is_empty() {
+        sqlx::query(include_str!("announce.sql"))
+            .bind(changed)
+            .execute(&mut **transaction)
+            .await?;
+    }
+    Ok(())
+}

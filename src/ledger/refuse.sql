@@ -1,0 +1,7 @@
+-- Rejects an ad that cannot even be read.
+update usage_sync.ad
+set state = 'rejected', settled_version = version, token = null, attempts = 0,
+    since = case state when 'rejected' then since else clock_timestamp() end,
+    retry_at = clock_timestamp() + make_interval(secs => $4), error_code = $2, error_message = $3
+where ad_id = $1
+returning version, coalesce(token, 0) as token

@@ -1,0 +1,31 @@
+-- Writes what became of each ad, where the token is still the worker's own.
+-- Answers the ads that were, and whether their state is another one now.
+with answer as (
+    select * from unnest(
+        $1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::integer[]
+    ) as answer (ad_id, token, version, state, code, message, attempt)
+), hand as materialized (
+    select ad.ad_id, ad.state as state_before from usage_sync.ad as ad
+    join answer using (ad_id, token)
+    order by ad.ad_id
+    for update of ad
+)
+update usage_sync.ad as ad
+set token = null,
+    settled_version = case answer.state when 'pending' then ad.settled_version else answer.version end,
+    state = case when ad.version > answer.version then 'pending' else answer.state end,
+    since = case
+        when ad.state = case when ad.version > answer.version then 'pending' else answer.state end
+        then ad.since else clock_timestamp() end,
+    changed_at = case
+        when ad.version > answer.version and answer.state <> 'pending' then clock_timestamp()
+        else ad.changed_at end,
+    reported_at = case answer.state when 'reported' then clock_timestamp() else ad.reported_at end,
+    attempts = case answer.state when 'pending' then ad.attempts + answer.attempt else 0 end,
+    retry_at = case answer.state when 'rejected' then clock_timestamp() + make_interval(secs => $8) end,
+    error_code = answer.code,
+    error_message = answer.message
+from answer
+join hand using (ad_id)
+where ad.ad_id = answer.ad_id
+returning ad.ad_id, ad.state <> hand.state_before as state_changed

@@ -1,0 +1,27 @@
+--[[
+  Puts those ids at the tail that Redis knows nothing of. Unlike enqueue it
+  leaves an id alone that waits out its backoff: nothing about it is new.
+
+  KEYS  queue, queued, claimed, retry
+  ARGV  most ids in Redis, id...
+  Returns the number of ids for which there was no room.
+]]
+local queue, queued, claimed, retry = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local room = tonumber(ARGV[1]) - redis.call('LLEN', queue)
+    - redis.call('ZCARD', claimed) - redis.call('ZCARD', retry)
+local refused = 0
+for i = 2, #ARGV do
+    local id = ARGV[i]
+    if not redis.call('ZSCORE', claimed, id) and not redis.call('ZSCORE', retry, id)
+        and redis.call('SISMEMBER', queued, id) == 0
+    then
+        if room > 0 then
+            redis.call('SADD', queued, id)
+            redis.call('RPUSH', queue, id)
+            room = room - 1
+        else
+            refused = refused + 1
+        end
+    end
+end
+return refused

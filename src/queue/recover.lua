@@ -1,0 +1,44 @@
+--[[
+  Brings to the tail what waits for nobody: ids whose lease ran out (their
+  worker died), ids whose backoff is over, and ids that the set calls queued
+  though the list has lost them (an evicted key).
+
+  KEYS  queue, queued, claimed, retry, filled
+  ARGV  most ids a time
+  Returns the numbers of expired leases, of due retries, of lost ids, and
+  whether Redis had lost its memory since the last call (1) or not (0).
+]]
+local queue, queued, claimed, retry, filled = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+local expired = redis.call('ZRANGEBYSCORE', claimed, '-inf', now, 'LIMIT', 0, ARGV[1])
+for _, id in ipairs(expired) do
+    redis.call('ZREM', claimed, id)
+    redis.call('SADD', queued, id)
+    redis.call('RPUSH', queue, id)
+end
+
+local due = redis.call('ZRANGEBYSCORE', retry, '-inf', now, 'LIMIT', 0, ARGV[1])
+for _, id in ipairs(due) do
+    redis.call('ZREM', retry, id)
+    if redis.call('SADD', queued, id) == 1 then
+        redis.call('RPUSH', queue, id)
+    end
+end
+
+-- With an empty list the set holds nothing but ids that are in hand.
+local lost = 0
+if redis.call('LLEN', queue) == 0
+    and redis.call('SCARD', queued) > redis.call('ZCARD', claimed)
+then
+    for _, id in ipairs(redis.call('SMEMBERS', queued)) do
+        if not redis.call('ZSCORE', claimed, id) then
+            redis.call('RPUSH', queue, id)
+            lost = lost + 1
+        end
+    end
+end
+
+local emptied = redis.call('SET', filled, '1', 'NX') and 1 or 0
+return { #expired, #due, lost, emptied }

@@ -1,0 +1,375 @@
+//! The delivery loop: claim → fence → plan → intent → deliver → record → settle.
+//!
+//! Level-triggered: whoever has an ad in hand reads what the app wants now and
+//! what Salesforce was last told, and sends the difference. One loop owns all
+//! state and only ever waits; claiming and delivering run as tasks, which are
+//! never cancelled while the process lives, so no id is dropped on the floor.
+
+mod deliver;
+mod gate;
+mod hand;
+mod parcel;
+mod prepare;
+mod settle;
+
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{sync::Notify, task::JoinSet};
+
+pub use deliver::{Delivered, deliver};
+pub use gate::{Cause, Failed, Gate, Permit, Turn};
+pub use hand::Hand;
+pub use parcel::{Lanes, PlannedAd, contracts, pack};
+
+use crate::{
+    backoff::{Backoff, chance},
+    ledger::Ledger,
+    metrics::Metrics,
+    queue::Queue,
+    salesforce::{Class, Client, Error as SalesforceError, Pause},
+    shutdown::Shutdown,
+    telemetry::Chain,
+    trouble::Trouble,
+};
+use prepare::Parcel;
+
+/// An empty queue is looked at this often at first, and ever less often while
+/// it stays empty; a push by the same process wakes the worker at once.
+const IDLE_LOOK: Backoff = Backoff {
+    base: Duration::from_millis(100),
+    max: Duration::from_secs(1),
+};
+
+/// Expired leases and due retries are brought back this often.
+const RECOVER_EVERY: Duration = Duration::from_millis(250);
+
+/// How the worker works.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Records a call.
+    pub batch_size: usize,
+    /// Calls in flight.
+    pub concurrency: usize,
+    /// How long a claim lasts unless renewed.
+    pub lease: Duration,
+    /// Pace of an ad that is tried again.
+    pub retry: Backoff,
+    /// Pace of a rejected ad.
+    pub retry_rejected: Duration,
+    /// Pace of the probes.
+    pub outage: Backoff,
+}
+
+/// What the tasks of the worker share.
+#[derive(Clone)]
+pub struct Context {
+    /// Postgres.
+    pub ledger: Ledger,
+    /// Redis.
+    pub queue: Queue,
+    /// Salesforce.
+    pub salesforce: Client,
+    /// How the worker works.
+    pub options: Options,
+    /// What the worker did.
+    pub metrics: Arc<Metrics>,
+    /// Somebody pushed.
+    pub pushed: Arc<Notify>,
+    /// Redis has forgotten everything, or has room again: sweep.
+    pub sweep: Arc<Notify>,
+}
+
+/// The delivery loop.
+pub struct Worker {
+    context: Arc<Context>,
+    tasks: JoinSet<Event>,
+    lanes: Lanes<Parcel>,
+    gate: Gate,
+    redis: Trouble,
+    postgres: Trouble,
+    in_flight: usize,
+    preparing: bool,
+    empty_looks: u32,
+    next_look: Instant,
+}
+
+/// How a task of the worker ended.
+enum Event {
+    Prepared {
+        trial: bool,
+        result: Result<Option<Vec<Parcel>>, prepare::Error>,
+    },
+    Landed {
+        trial: bool,
+        contracts: HashSet<String>,
+        trouble: Option<SalesforceError>,
+    },
+    Probed(Result<(), SalesforceError>),
+    Recovered,
+}
+
+impl Worker {
+    /// A worker that has nothing in hand.
+    pub fn new(context: Context) -> Self {
+        Self {
+            gate: Gate::new(context.options.outage),
+            context: Arc::new(context),
+            tasks: JoinSet::new(),
+            lanes: Lanes::default(),
+            redis: Trouble::with("redis"),
+            postgres: Trouble::with("postgres"),
+            in_flight: 0,
+            preparing: false,
+            empty_looks: 0,
+            next_look: Instant::now(),
+        }
+    }
+
+    /// Works until it is told to stop, then finishes what is in flight and
+    /// gives the rest back.
+    pub async fn run(mut self, mut shutdown: Shutdown) {
+        let context = Arc::clone(&self.context);
+        let mut recover = tokio::time::interval(RECOVER_EVERY);
+        recover.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut recovering = false;
+        loop {
+            self.start();
+            let look = self.next_look;
+            tokio::select! {
+                () = shutdown.wait() => break,
+                Some(ended) = self.tasks.join_next() => {
+                    recovering &= !matches!(ended, Ok(Event::Recovered));
+                    self.ended(ended).await;
+                }
+                () = context.pushed.notified() => self.look_now(),
+                _ = recover.tick(), if !recovering => {
+                    recovering = true;
+                    let context = Arc::clone(&context);
+                    self.tasks.spawn(async move {
+                        recover_ids(&context).await;
+                        Event::Recovered
+                    });
+                }
+                () = tokio::time::sleep_until(look.into()), if !self.preparing => {}
+            }
+        }
+        self.give_back().await;
+        while let Some(ended) = self.tasks.join_next().await {
+            self.ended(ended).await;
+            self.give_back().await;
+        }
+    }
+
+    /// Starts whatever may be started now.
+    fn start(&mut self) {
+        let now = Instant::now();
+        if self.gate.is_open() {
+            while self.in_flight < self.context.options.concurrency && self.send_one(false) {}
+        }
+        let full = self.lanes.waiting() >= self.context.options.concurrency;
+        if self.preparing || now < self.next_look || (full && self.gate.is_open()) {
+            return;
+        }
+        match self.gate.permit(now) {
+            Permit::Full => {
+                self.claim(self.context.options.batch_size * self.context.options.concurrency, false);
+            }
+            Permit::Trial => {
+                if !self.send_one(true) {
+                    self.claim(1, true);
+                }
+            }
+            Permit::Probe => {
+                let client = self.context.salesforce.clone();
+                self.tasks.spawn(async move { Event::Probed(client.probe().await) });
+            }
+            Permit::Wait(at) => self.next_look = at,
+            Permit::Pending => self.next_look = now + IDLE_LOOK.base,
+        }
+    }
+
+    fn claim(&mut self, most: usize, trial: bool) {
+        self.preparing = true;
+        let context = Arc::clone(&self.context);
+        self.tasks.spawn(async move {
+            let result = prepare::prepare(&context, most).await;
+            Event::Prepared { trial, result }
+        });
+    }
+
+    /// Sends the next parcel whose contracts are free, if there is one.
+    fn send_one(&mut self, trial: bool) -> bool {
+        let Some((contracts, parcel)) = self.lanes.start() else {
+            return false;
+        };
+        self.in_flight += 1;
+        let context = Arc::clone(&self.context);
+        self.tasks.spawn(async move {
+            let trouble = settle::deliver_and_settle(&context, parcel).await;
+            Event::Landed {
+                trial,
+                contracts,
+                trouble,
+            }
+        });
+        true
+    }
+
+    async fn ended(&mut self, ended: Result<Event, tokio::task::JoinError>) {
+        let event = match ended {
+            Ok(event) => event,
+            // A panic in one task would leave its contracts busy for ever.
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        };
+        match event {
+            Event::Prepared { trial, result } => self.prepared(trial, result),
+            Event::Landed {
+                trial,
+                contracts,
+                trouble,
+            } => {
+                self.in_flight -= 1;
+                self.lanes.finish(&contracts);
+                let what = if trial { Failed::Trial } else { Failed::Straggler };
+                self.answered(what, trouble).await;
+            }
+            Event::Probed(Ok(())) => {
+                self.gate.probe_answered();
+                self.look_now();
+            }
+            Event::Probed(Err(error)) => self.answered(Failed::Probe, Some(error)).await,
+            Event::Recovered => {}
+        }
+    }
+
+    fn prepared(&mut self, trial: bool, result: Result<Option<Vec<Parcel>>, prepare::Error>) {
+        self.preparing = false;
+        let now = Instant::now();
+        match result {
+            Ok(None) => {
+                self.empty_looks += 1;
+                self.next_look = now + IDLE_LOOK.pause(self.empty_looks, chance());
+            }
+            Ok(Some(parcels)) => {
+                self.empty_looks = 0;
+                self.next_look = now;
+                let nothing = parcels.is_empty();
+                for parcel in parcels {
+                    self.lanes.push(contracts(&parcel.ads), parcel);
+                }
+                self.redis.over();
+                self.postgres.over();
+                if trial && !nothing {
+                    self.send_one(true);
+                    return;
+                }
+            }
+            Err(prepare::Error::Queue(error)) => self.next_look = now + self.redis.met(&error),
+            Err(prepare::Error::Ledger(error)) => self.next_look = now + self.postgres.met(&error),
+        }
+        if trial {
+            self.gate.nothing_to_try();
+        }
+    }
+
+    /// Tells the gate how a request ended, and the log what that means.
+    async fn answered(&mut self, what: Failed, trouble: Option<SalesforceError>) {
+        let now = Instant::now();
+        self.look_now();
+        let Some(error) = trouble else {
+            if let Some(Turn::Ended(cause, lasted)) = self.gate.succeeded(now) {
+                tracing::info!(
+                    duration_ms = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX),
+                    "{}", said_over(cause)
+                );
+            }
+            return;
+        };
+        self.context.metrics.failed_calls.add(1);
+        let cause = cause(&error);
+        let turn = self.gate.failed(what, cause, now, chance());
+        tracing::debug!(error = %Chain(&error), "salesforce call failed");
+        if let Some(Turn::Began(cause)) = turn {
+            say_began(cause, &error);
+            self.give_back().await;
+        }
+    }
+
+    /// Gives back what waits: nothing of it was sent.
+    async fn give_back(&mut self) {
+        for parcel in self.lanes.clear() {
+            settle::abandon(&self.context, parcel).await;
+        }
+    }
+
+    fn look_now(&mut self) {
+        self.empty_looks = 0;
+        self.next_look = Instant::now();
+    }
+}
+
+async fn recover_ids(context: &Context) {
+    // A Redis that cannot be reached is said where ids are claimed.
+    let Ok(recovered) = context.queue.recover().await else {
+        return;
+    };
+    if recovered.expired > 0 {
+        tracing::warn!(
+            count = recovered.expired,
+            "took over ads whose worker gave no sign of life"
+        );
+    }
+    if recovered.lost > 0 {
+        tracing::warn!(count = recovered.lost, "queued ads anew that redis had lost");
+    }
+    if recovered.emptied {
+        context.sweep.notify_one();
+    }
+    if recovered.expired + recovered.due + recovered.lost > 0 {
+        context.pushed.notify_one();
+    }
+}
+
+fn cause(error: &SalesforceError) -> Cause {
+    match error.class() {
+        Class::Outage { pause: Pause::Long } => Cause::DailyLimit,
+        Class::Configuration | Class::Expired => Cause::Configuration,
+        // What is left is not known to be anyone's fault in particular.
+        Class::Outage { pause: Pause::Short }
+        | Class::Contention
+        | Class::Rejected
+        | Class::Superseded
+        | Class::Suspect => Cause::Outage,
+    }
+}
+
+fn say_began(cause: Cause, error: &SalesforceError) {
+    let remedy = error.remedy().unwrap_or_default();
+    let error = Chain(error);
+    match cause {
+        Cause::Outage => tracing::warn!(%error, "salesforce is down: reporting pauses, nothing is lost"),
+        Cause::DailyLimit => {
+            tracing::warn!(%error, "the org's daily calls are used up: reporting pauses");
+        }
+        Cause::Configuration => {
+            tracing::error!(%error, remedy, "salesforce refuses every report: reporting pauses until this is mended");
+        }
+    }
+}
+
+fn said_over(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Outage => "salesforce is back: reporting goes on",
+        Cause::DailyLimit => "the org has calls again: reporting goes on",
+        Cause::Configuration => "salesforce takes reports again: reporting goes on",
+    }
+}
+
+/// An id for the log: whatever somebody pushed, not more than a line of it.
+fn shown(id: &str) -> String {
+    id.chars().take(100).collect()
+}

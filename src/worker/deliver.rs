@@ -1,0 +1,353 @@
+//! Sends one parcel to Salesforce and says what became of each operation.
+//!
+//! Removals and changes first; an ad's new records only once all of those
+//! went through. When a call fails as a whole the rest of the parcel is not
+//! sent: whoever called decides what the failure means for the others.
+
+use std::collections::HashMap;
+
+use serde_json::value::RawValue;
+
+use super::parcel::PlannedAd;
+use crate::{
+    ledger::{Answer, Outcome, Verdict},
+    plan::{Action, Operation},
+    salesforce::{self, Certainty, Class, Client, Record, RecordError, Saved},
+};
+
+/// Salesforce's code for a record that is there already.
+const DUPLICATE_VALUE: &str = "DUPLICATE_VALUE";
+
+/// What became of a parcel.
+#[derive(Debug)]
+pub struct Delivered {
+    /// One for each ad, in the parcel's order.
+    pub answers: Vec<Answer>,
+    /// The failure that kept the rest of the parcel from being sent.
+    pub trouble: Option<salesforce::Error>,
+    /// Calls that were answered.
+    pub calls: usize,
+}
+
+/// Sends a parcel, `size` records a call.
+pub async fn deliver(client: &Client, ads: Vec<PlannedAd>, size: usize) -> Delivered {
+    let mut delivery = Delivery {
+        client,
+        size,
+        results: ads.iter().map(|ad| vec![Sent::Not; ad.operations.len()]).collect(),
+        ads: &ads,
+        calls: 0,
+    };
+    let trouble = delivery.run().await.err();
+    let Delivery { results, calls, .. } = delivery;
+    let answers = ads
+        .into_iter()
+        .zip(results)
+        .map(|(ad, results)| answer(ad, results))
+        .collect();
+    Delivered {
+        answers,
+        trouble,
+        calls,
+    }
+}
+
+/// What became of one operation.
+#[derive(Debug, Clone)]
+enum Sent {
+    Done(Option<String>),
+    Refused(Refused),
+    /// Nobody knows; why, where it is not the whole call's fault.
+    InDoubt(Option<Refused>),
+    Not,
+}
+
+/// Salesforce's no to one operation.
+#[derive(Debug, Clone)]
+struct Refused {
+    class: Class,
+    code: String,
+    message: String,
+}
+
+impl From<RecordError> for Refused {
+    fn from(error: RecordError) -> Self {
+        Self {
+            class: error.class(),
+            code: error.code,
+            message: error.message,
+        }
+    }
+}
+
+impl From<salesforce::Error> for Refused {
+    fn from(error: salesforce::Error) -> Self {
+        Self {
+            class: error.class(),
+            code: error.code().unwrap_or("NO_ANSWER").to_owned(),
+            message: error.to_string(),
+        }
+    }
+}
+
+/// An operation by its place in the parcel: which ad, which of its operations.
+type Place = (usize, usize);
+
+struct Delivery<'a> {
+    client: &'a Client,
+    size: usize,
+    ads: &'a [PlannedAd],
+    results: Vec<Vec<Sent>>,
+    calls: usize,
+}
+
+impl Delivery<'_> {
+    async fn run(&mut self) -> Result<(), salesforce::Error> {
+        let withdrawals = self.places(Action::Withdraw);
+        self.withdraw(&withdrawals).await?;
+        for place in self.places(Action::Update).chunks(self.size) {
+            self.save(place, true).await?;
+        }
+        let creates: Vec<Place> = self
+            .places(Action::Create)
+            .into_iter()
+            .filter(|(ad, _)| self.went_through(*ad))
+            .collect();
+        for places in creates.chunks(self.size) {
+            self.save(places, false).await?;
+        }
+        Ok(())
+    }
+
+    fn places(&self, action: Action) -> Vec<Place> {
+        let of = |(index, ad): (usize, &PlannedAd)| -> Vec<Place> {
+            let such = ad.operations.iter().enumerate();
+            such.filter(|(_, operation)| operation.action == action)
+                .map(|(operation, _)| (index, operation))
+                .collect()
+        };
+        self.ads.iter().enumerate().flat_map(of).collect()
+    }
+
+    /// Whether everything of an ad that comes before its creates is done.
+    fn went_through(&self, ad: usize) -> bool {
+        let operations = &self.ads[ad].operations;
+        operations
+            .iter()
+            .zip(&self.results[ad])
+            .filter(|(operation, _)| operation.action != Action::Create)
+            .all(|(_, sent)| matches!(sent, Sent::Done(_)))
+    }
+
+    fn operation(&self, (ad, operation): Place) -> &Operation {
+        &self.ads[ad].operations[operation]
+    }
+
+    fn set(&mut self, (ad, operation): Place, sent: Sent) {
+        self.results[ad][operation] = sent;
+    }
+
+    /// Deletes by id; a record whose id was never learnt is looked up first.
+    async fn withdraw(&mut self, places: &[Place]) -> Result<(), salesforce::Error> {
+        let unknown: Vec<&str> = places
+            .iter()
+            .map(|place| self.operation(*place))
+            .filter(|operation| operation.salesforce_id.is_none())
+            .map(|operation| operation.external_id.as_str())
+            .collect();
+        let found = if unknown.is_empty() {
+            HashMap::new()
+        } else {
+            self.calls += 1;
+            self.client.find(&unknown).await?
+        };
+        let mut there = Vec::new();
+        for place in places {
+            let operation = self.operation(*place);
+            let id = operation.salesforce_id.as_ref();
+            match id.or_else(|| found.get(&operation.external_id)) {
+                Some(id) => there.push((*place, id.clone())),
+                None => self.set(*place, Sent::Done(None)),
+            }
+        }
+        for chunk in there.chunks(self.size) {
+            let places: Vec<Place> = chunk.iter().map(|(place, _)| *place).collect();
+            let ids: Vec<&str> = chunk.iter().map(|(_, id)| id.as_str()).collect();
+            let results = self.client.delete(&ids).await;
+            self.calls += 1;
+            self.note(&places, results)?;
+        }
+        Ok(())
+    }
+
+    /// Creates or updates. A call that fails as a whole for what may be one
+    /// record's fault is halved until the culprit stands alone.
+    async fn save(&mut self, places: &[Place], mut upsert: bool) -> Result<(), salesforce::Error> {
+        let mut open: Vec<&[Place]> = vec![places];
+        while let Some(places) = open.pop() {
+            let results = self.send(places, upsert).await;
+            self.calls += 1;
+            match results {
+                Err(error) if error.class() == Class::Suspect && places.len() > 1 => {
+                    // What may have been created must not be created again.
+                    upsert |= error.certainty() == Certainty::Unknown;
+                    let (first, second) = places.split_at(places.len() / 2);
+                    open.extend([second, first]);
+                }
+                Err(error) if error.class() == Class::Suspect => {
+                    let sent = match error.certainty() {
+                        Certainty::Unknown => Sent::InDoubt(Some(error.into())),
+                        Certainty::NotSent | Certainty::Answered => Sent::Refused(error.into()),
+                    };
+                    self.set(places[0], sent);
+                }
+                results => self.note(places, results)?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(
+        &self,
+        places: &[Place],
+        upsert: bool,
+    ) -> Result<Vec<Result<Saved, RecordError>>, salesforce::Error> {
+        let records: Vec<Record<'_>> = places
+            .iter()
+            .map(|place| {
+                let operation = self.operation(*place);
+                Record {
+                    external_id: &operation.external_id,
+                    revision: Some(self.ads[place.0].token),
+                    fields: raw(&operation.body),
+                }
+            })
+            .collect();
+        if upsert {
+            self.client.upsert(&records).await
+        } else {
+            self.client.create(&records).await
+        }
+    }
+
+    fn note(
+        &mut self,
+        places: &[Place],
+        results: Result<Vec<Result<Saved, RecordError>>, salesforce::Error>,
+    ) -> Result<(), salesforce::Error> {
+        match results {
+            Ok(results) => {
+                for (place, result) in places.iter().zip(results) {
+                    let sent = match result {
+                        Ok(saved) => Sent::Done(Some(saved.id)),
+                        Err(refused) => refused_or_doubtful(refused.into()),
+                    };
+                    self.set(*place, sent);
+                }
+                Ok(())
+            }
+            Err(error) => {
+                if error.certainty() == Certainty::Unknown {
+                    for place in places {
+                        self.set(*place, Sent::InDoubt(None));
+                    }
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+/// The plan has seen that it is a JSON object; anything else would be refused
+/// by the client in its place.
+fn raw(body: &str) -> &RawValue {
+    serde_json::from_str(body).unwrap_or(RawValue::NULL)
+}
+
+fn answer(ad: PlannedAd, results: Vec<Sent>) -> Answer {
+    let verdict = verdict(&results);
+    let operations = ad
+        .operations
+        .into_iter()
+        .zip(results)
+        .map(|(operation, sent)| {
+            let outcome = outcome(&operation, sent);
+            (operation, outcome)
+        })
+        .collect();
+    Answer {
+        ad_id: ad.ad_id,
+        version: ad.version,
+        token: ad.token,
+        verdict,
+        operations,
+    }
+}
+
+/// A lost answer weighs most: until it is known what Salesforce did, nothing
+/// else about the ad is final.
+fn verdict(results: &[Sent]) -> Verdict {
+    if results.iter().all(|sent| matches!(sent, Sent::Done(_))) {
+        return Verdict::Reported;
+    }
+    if results.iter().any(|sent| matches!(sent, Sent::InDoubt(None))) {
+        return Verdict::Postponed;
+    }
+    let text = |refused: &Refused| (refused.code.clone(), refused.message.clone());
+    let retry = |(code, message)| Verdict::Retry { code, message };
+    let doubtful = results.iter().find_map(|sent| match sent {
+        Sent::InDoubt(reason) => reason.as_ref(),
+        Sent::Done(_) | Sent::Refused(_) | Sent::Not => None,
+    });
+    if let Some(reason) = doubtful {
+        return retry(text(reason));
+    }
+    let refused: Vec<&Refused> = results
+        .iter()
+        .filter_map(|sent| match sent {
+            Sent::Refused(refused) => Some(refused),
+            Sent::Done(_) | Sent::InDoubt(_) | Sent::Not => None,
+        })
+        .collect();
+    if let Some(refused) = refused.iter().find(|refused| is_final(refused.class)) {
+        let (code, message) = text(refused);
+        return Verdict::Rejected { code, message };
+    }
+    refused
+        .first()
+        .map_or(Verdict::Postponed, |refused| retry(text(refused)))
+}
+
+/// Whether trying again soon is pointless. A fault in the configuration that
+/// shows in one record may be that record's own: the others go on, and the ad
+/// is tried again at the slow pace.
+fn is_final(class: Class) -> bool {
+    match class {
+        Class::Rejected | Class::Configuration | Class::Suspect => true,
+        Class::Outage { .. } | Class::Expired | Class::Contention | Class::Superseded => false,
+    }
+}
+
+/// A newer report stands there, or a record that the ledger has no memory of:
+/// what it holds is not known, so the next try is an update, whatever the
+/// ledger says.
+fn refused_or_doubtful(refused: Refused) -> Sent {
+    let duplicate = refused.code == DUPLICATE_VALUE && refused.class == Class::Contention;
+    if duplicate || refused.class == Class::Superseded {
+        Sent::InDoubt(Some(refused))
+    } else {
+        Sent::Refused(refused)
+    }
+}
+
+fn outcome(operation: &Operation, sent: Sent) -> Outcome {
+    match sent {
+        Sent::Done(id) => Outcome::Done(id.or_else(|| operation.salesforce_id.clone())),
+        Sent::InDoubt(_) => Outcome::InDoubt,
+        Sent::Not => Outcome::NotSent,
+        Sent::Refused(refused) => Outcome::Refused {
+            code: refused.code,
+            message: refused.message,
+        },
+    }
+}

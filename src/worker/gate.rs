@@ -1,0 +1,317 @@
+//! Whether anything may be sent: open, or closed for an outage or a fault in
+//! the configuration. Pure: the time comes in as a value.
+//!
+//! The first failure closes the gate for as long as one probe takes; if
+//! Salesforce answers the probe, one small real batch is tried. Only when that
+//! fails too is it called an outage, said once, and probed at a growing pace.
+
+use std::time::{Duration, Instant};
+
+use crate::backoff::Backoff;
+
+/// Why nothing is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Salesforce does not answer, or not now.
+    Outage,
+    /// The day's calls are used up: a cheap probe cannot tell when that ends.
+    DailyLimit,
+    /// What would fail for every ad: login, object, field, rights.
+    Configuration,
+}
+
+/// What may be done now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permit {
+    /// Send as much as there is.
+    Full,
+    /// Send one small batch and see.
+    Trial,
+    /// Ask Salesforce whether it is there.
+    Probe,
+    /// Nothing until then.
+    Wait(Instant),
+    /// Nothing until the probe or the trial has its answer.
+    Pending,
+}
+
+/// What failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failed {
+    /// The probe that [`Gate::permit`] handed out.
+    Probe,
+    /// The trial that it handed out.
+    Trial,
+    /// Any other request.
+    Straggler,
+}
+
+/// What an event made of the gate, if it is worth a line in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// It is an outage from here on.
+    Began(Cause),
+    /// It lasted this long.
+    Ended(Cause, Duration),
+}
+
+/// The gate.
+#[derive(Debug)]
+pub struct Gate {
+    outage: Backoff,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    Open,
+    Closed(Closed),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Closed {
+    cause: Cause,
+    since: Instant,
+    failures: u32,
+    said: bool,
+    next: Next,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Probe at this time.
+    At(Instant),
+    Probing,
+    /// The probe was answered: a trial may go out.
+    Trial,
+    Trying,
+}
+
+/// How much slower the gate is where every try costs more than a probe.
+const SLOW: u32 = 10;
+
+impl Gate {
+    /// An open gate that probes at this pace.
+    pub fn new(outage: Backoff) -> Self {
+        Self {
+            outage,
+            state: State::Open,
+        }
+    }
+
+    /// Whether the gate stands open.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Open)
+    }
+
+    /// What may be done now. A probe or a trial is handed out once.
+    pub fn permit(&mut self, now: Instant) -> Permit {
+        let State::Closed(closed) = &mut self.state else {
+            return Permit::Full;
+        };
+        match closed.next {
+            Next::At(at) if at > now => Permit::Wait(at),
+            Next::At(_) => {
+                closed.next = Next::Probing;
+                Permit::Probe
+            }
+            Next::Trial => {
+                closed.next = Next::Trying;
+                Permit::Trial
+            }
+            Next::Probing | Next::Trying => Permit::Pending,
+        }
+    }
+
+    /// The trial found nothing to send: the next one may.
+    pub fn nothing_to_try(&mut self) {
+        if let State::Closed(closed) = &mut self.state
+            && closed.next == Next::Trying
+        {
+            closed.next = Next::Trial;
+        }
+    }
+
+    /// The probe was answered.
+    pub fn probe_answered(&mut self) {
+        if let State::Closed(closed) = &mut self.state
+            && closed.next == Next::Probing
+        {
+            closed.next = Next::Trial;
+        }
+    }
+
+    /// Something failed. While the gate is closed only the probe or the trial
+    /// that was handed out counts: the stragglers of the first failure say
+    /// nothing new.
+    pub fn failed(&mut self, what: Failed, cause: Cause, now: Instant, chance: f64) -> Option<Turn> {
+        let pace = self.pace(cause);
+        match &mut self.state {
+            // It may have been one lost answer: a probe tells.
+            State::Open if cause == Cause::Outage => {
+                self.state = State::Closed(Closed {
+                    cause,
+                    since: now,
+                    failures: 0,
+                    said: false,
+                    next: Next::At(now),
+                });
+                None
+            }
+            State::Open => {
+                self.state = State::Closed(Closed {
+                    cause,
+                    since: now,
+                    failures: 1,
+                    said: true,
+                    next: Next::At(now + pace.pause(1, chance)),
+                });
+                Some(Turn::Began(cause))
+            }
+            State::Closed(closed) => {
+                let counts = match what {
+                    Failed::Probe => closed.next == Next::Probing,
+                    Failed::Trial => closed.next == Next::Trying,
+                    Failed::Straggler => false,
+                };
+                if !counts {
+                    return None;
+                }
+                closed.failures += 1;
+                closed.next = Next::At(now + pace.pause(closed.failures, chance));
+                let new = !closed.said || closed.cause != cause;
+                closed.said = true;
+                closed.cause = cause;
+                new.then_some(Turn::Began(cause))
+            }
+        }
+    }
+
+    /// Where a probe says nothing, or every try is a login, more patience is due.
+    fn pace(&self, cause: Cause) -> Backoff {
+        match cause {
+            Cause::Outage => self.outage,
+            Cause::DailyLimit | Cause::Configuration => Backoff {
+                base: self.outage.base * SLOW,
+                max: self.outage.max * SLOW,
+            },
+        }
+    }
+
+    /// A request was answered as it should be.
+    pub fn succeeded(&mut self, now: Instant) -> Option<Turn> {
+        let State::Closed(closed) = self.state else {
+            return None;
+        };
+        self.state = State::Open;
+        closed
+            .said
+            .then(|| Turn::Ended(closed.cause, now.duration_since(closed.since)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gate() -> Gate {
+        Gate::new(Backoff {
+            base: Duration::from_secs(1),
+            max: Duration::from_secs(60),
+        })
+    }
+
+    #[test]
+    fn one_lost_answer_costs_one_probe_and_no_line() {
+        let (mut gate, now) = (gate(), Instant::now());
+
+        assert_eq!(gate.failed(Failed::Straggler, Cause::Outage, now, 1.0), None);
+        assert_eq!(gate.permit(now), Permit::Probe);
+        assert_eq!(gate.permit(now), Permit::Pending);
+        gate.probe_answered();
+        assert_eq!(gate.permit(now), Permit::Trial);
+        assert_eq!(gate.permit(now), Permit::Pending);
+        assert_eq!(gate.succeeded(now), None);
+
+        assert_eq!(gate.permit(now), Permit::Full);
+    }
+
+    #[test]
+    fn an_outage_is_said_once_and_probed_ever_more_slowly() {
+        let (mut gate, start) = (gate(), Instant::now());
+        let (mut now, mut probes, mut turns) = (start, 0, Vec::new());
+
+        turns.extend(gate.failed(Failed::Straggler, Cause::Outage, now, 1.0));
+        while now < start + Duration::from_secs(3600) {
+            match gate.permit(now) {
+                Permit::Probe => {
+                    probes += 1;
+                    turns.extend(gate.failed(Failed::Probe, Cause::Outage, now, 1.0));
+                }
+                Permit::Wait(at) => now = at,
+                other => panic!("{other:?} while Salesforce is down"),
+            }
+        }
+        gate.permit(now);
+        gate.probe_answered();
+        gate.permit(now);
+        turns.extend(gate.succeeded(now));
+
+        assert!(probes <= 70, "{probes} probes in an hour");
+        assert_eq!(
+            turns,
+            [
+                Turn::Began(Cause::Outage),
+                Turn::Ended(Cause::Outage, now - start)
+            ]
+        );
+    }
+
+    #[test]
+    fn answers_that_fail_late_do_not_slow_the_probing_down() {
+        let (mut gate, now) = (gate(), Instant::now());
+        for _ in 0..20 {
+            gate.failed(Failed::Straggler, Cause::Outage, now, 1.0);
+        }
+        assert_eq!(gate.permit(now), Permit::Probe);
+        gate.failed(Failed::Straggler, Cause::Outage, now, 1.0);
+        gate.failed(Failed::Probe, Cause::Outage, now, 1.0);
+        assert_eq!(gate.permit(now), Permit::Wait(now + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_fault_in_the_configuration_is_said_at_once() {
+        let (mut gate, now) = (gate(), Instant::now());
+        assert_eq!(
+            gate.failed(Failed::Straggler, Cause::Configuration, now, 1.0),
+            Some(Turn::Began(Cause::Configuration))
+        );
+        assert_eq!(gate.failed(Failed::Straggler, Cause::Configuration, now, 1.0), None);
+        assert!(matches!(gate.permit(now), Permit::Wait(_)));
+    }
+
+    #[test]
+    fn a_trial_that_fails_closes_the_gate_again() {
+        let (mut gate, now) = (gate(), Instant::now());
+        gate.failed(Failed::Straggler, Cause::Outage, now, 1.0);
+        gate.permit(now);
+        gate.probe_answered();
+        gate.permit(now);
+        assert_eq!(
+            gate.failed(Failed::Trial, Cause::Outage, now, 1.0),
+            Some(Turn::Began(Cause::Outage))
+        );
+        assert!(matches!(gate.permit(now), Permit::Wait(_)));
+    }
+
+    #[test]
+    fn a_trial_without_anything_to_send_waits_for_something() {
+        let (mut gate, now) = (gate(), Instant::now());
+        gate.failed(Failed::Straggler, Cause::Outage, now, 1.0);
+        gate.permit(now);
+        gate.probe_answered();
+        assert_eq!(gate.permit(now), Permit::Trial);
+        gate.nothing_to_try();
+        assert_eq!(gate.permit(now), Permit::Trial);
+    }
+}

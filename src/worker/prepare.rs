@@ -1,0 +1,239 @@
+//! Takes ads into hand and gets their parcels ready: claim, fence, plan, intent.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use super::{
+    Context,
+    hand::Hand,
+    parcel::{PlannedAd, pack},
+};
+use crate::{
+    ledger::{self, AdInHand, Answer, Fence, Intent, Verdict},
+    plan::{Operation, Refusal, plan},
+    queue,
+};
+
+/// Ads that go out together, fenced and with their intent on disk.
+pub(super) struct Parcel {
+    pub(super) hand: Arc<Hand>,
+    pub(super) intent: Intent,
+    pub(super) ads: Vec<PlannedAd>,
+}
+
+impl Parcel {
+    pub(super) fn ids(&self) -> Vec<String> {
+        self.ads.iter().map(|ad| ad.ad_id.clone()).collect()
+    }
+}
+
+/// What stopped a claim from becoming parcels. Its ids are back in the queue.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error(transparent)]
+    Queue(#[from] queue::Error),
+    #[error(transparent)]
+    Ledger(#[from] ledger::Error),
+}
+
+/// Claims up to `most` ads. `None` when none waits.
+pub(super) async fn prepare(
+    context: &Context,
+    most: usize,
+) -> Result<Option<Vec<Parcel>>, Error> {
+    let Some(claim) = context.queue.claim(most).await? else {
+        return Ok(None);
+    };
+    let ids = claim.ids.clone();
+    let hand = Arc::new(Hand::new(context.queue.clone(), claim, context.options.lease));
+    let mut parcels = Vec::new();
+    // A failure in the app's view is halved until the ad that causes it
+    // stands alone.
+    let mut open = vec![ids];
+    while let Some(ids) = open.pop() {
+        match parcels_of(context, &hand, &ids).await {
+            Ok(ready) => parcels.extend(ready),
+            Err(Error::Ledger(ledger::Error::Row(_))) if ids.len() > 1 => {
+                let (first, second) = ids.split_at(ids.len() / 2);
+                open.extend([second.to_vec(), first.to_vec()]);
+            }
+            Err(Error::Ledger(error @ ledger::Error::Row(_))) => {
+                refuse(context, &hand, &ids, &error).await?;
+            }
+            Err(error) => {
+                open.push(ids);
+                // If Redis does not take them back, the end of the lease does.
+                let _untaken = hand.release(&open.concat()).await;
+                if parcels.is_empty() {
+                    return Err(error);
+                }
+                return Ok(Some(parcels));
+            }
+        }
+    }
+    Ok(Some(parcels))
+}
+
+async fn parcels_of(
+    context: &Context,
+    hand: &Arc<Hand>,
+    ids: &[String],
+) -> Result<Vec<Parcel>, Error> {
+    let mut fence = context.ledger.fence(ids).await?;
+    let ads = fence.take_ads();
+    let known: HashSet<&str> = ads.iter().map(|ad| ad.ad_id.as_str()).collect();
+    let strangers: Vec<String> =
+        ids.iter().filter(|id| !known.contains(id.as_str())).cloned().collect();
+    drop(known);
+
+    let (planned, settled) = plan_all(context, &mut fence, ads).await?;
+    let mut parcels = Vec::new();
+    for ads in pack(planned, context.options.batch_size) {
+        let operations = ads
+            .iter()
+            .flat_map(|ad| ad.operations.iter().map(|operation| (ad.ad_id.as_str(), operation)));
+        let intent = fence.intend(operations).await?;
+        parcels.push(Parcel {
+            hand: Arc::clone(hand),
+            intent,
+            ads,
+        });
+    }
+    fence.commit().await?;
+
+    if !settled.is_empty() {
+        context.settle(hand, None, &settled, None).await?;
+    }
+    if !strangers.is_empty() {
+        take_in(context, hand, strangers).await?;
+    }
+    Ok(parcels)
+}
+
+/// Plans every ad: those with something to send, and the answers for those
+/// without.
+async fn plan_all(
+    context: &Context,
+    fence: &mut Fence,
+    ads: Vec<AdInHand>,
+) -> Result<(Vec<PlannedAd>, Vec<Answer>), Error> {
+    let names = context.ledger.names();
+    let mut plans: Vec<(AdInHand, Result<Vec<Operation>, Refusal>)> = ads
+        .into_iter()
+        .map(|ad| {
+            let operations = plan(names, &ad.ad_id, &ad.wanted, &ad.held);
+            (ad, operations)
+        })
+        .collect();
+    refuse_taken_ids(fence, &mut plans).await?;
+
+    let (mut planned, mut settled) = (Vec::new(), Vec::new());
+    for (ad, operations) in plans {
+        let verdict = match operations {
+            Ok(operations) if !operations.is_empty() => {
+                planned.push(PlannedAd {
+                    ad_id: ad.ad_id,
+                    version: ad.version,
+                    token: ad.token,
+                    attempts: ad.attempts,
+                    operations,
+                });
+                continue;
+            }
+            Ok(_) => Verdict::Reported,
+            Err(refusal) => Verdict::Rejected {
+                code: refusal.code().to_owned(),
+                message: refusal.to_string(),
+            },
+        };
+        settled.push(Answer {
+            ad_id: ad.ad_id,
+            version: ad.version,
+            token: ad.token,
+            verdict,
+            operations: Vec::new(),
+        });
+    }
+    Ok((planned, settled))
+}
+
+/// Ad `a` with line `b:c` and ad `a:b` with line `c` have one external id: the
+/// first to report has it, the other is refused. Only ids with a colon in both
+/// parts can meet, so this asks the ledger next to never.
+async fn refuse_taken_ids(
+    fence: &mut Fence,
+    plans: &mut [(AdInHand, Result<Vec<Operation>, Refusal>)],
+) -> Result<(), Error> {
+    let suspicious = |ad: &AdInHand, operation: &Operation| {
+        ad.ad_id.contains(':') || operation.line.contains(':')
+    };
+    let mut wanted: Vec<String> = Vec::new();
+    for (ad, operations) in plans.iter() {
+        let operations = operations.iter().flatten();
+        wanted.extend(
+            operations
+                .filter(|operation| suspicious(ad, operation))
+                .map(|operation| operation.external_id.clone()),
+        );
+    }
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let mut owners: HashMap<String, String> = fence.owners(&wanted).await?;
+    for (ad, operations) in plans {
+        let taken = operations.iter().flatten().find_map(|operation| {
+            let owner = owners
+                .entry(operation.external_id.clone())
+                .or_insert_with(|| ad.ad_id.clone());
+            (*owner != ad.ad_id).then(|| Refusal::ExternalIdTaken {
+                external_id: operation.external_id.clone(),
+                other: owner.clone(),
+            })
+        });
+        if let Some(refusal) = taken {
+            *operations = Err(refusal);
+        }
+    }
+    Ok(())
+}
+
+/// Ids that the daemon has never seen: queued by hand if the app has such an
+/// ad, otherwise nobody's.
+async fn take_in(context: &Context, hand: &Hand, strangers: Vec<String>) -> Result<(), Error> {
+    let adopted = context.ledger.adopt(&strangers).await?;
+    let (adopted, unknown): (Vec<String>, Vec<String>) =
+        strangers.into_iter().partition(|id| adopted.contains(id));
+    if !unknown.is_empty() {
+        tracing::warn!(
+            count = unknown.len(),
+            ad.id = %super::shown(&unknown[0]),
+            "dropped ids from the queue that no ad has"
+        );
+        hand.done(&unknown).await?;
+    }
+    if !adopted.is_empty() {
+        hand.release(&adopted).await?;
+    }
+    Ok(())
+}
+
+/// An ad whose row makes the view fail is rejected alone.
+async fn refuse(
+    context: &Context,
+    hand: &Hand,
+    ids: &[String],
+    error: &ledger::Error,
+) -> Result<(), Error> {
+    let code = format!("VIEW_{}", error.code().unwrap_or_default());
+    for id in ids {
+        tracing::warn!(ad.id = %super::shown(id), sqlstate = code, "ad rejected: its rows cannot be read");
+        context
+            .ledger
+            .refuse(id, &code, &error.message(), context.options.retry_rejected)
+            .await?;
+    }
+    hand.done(ids).await?;
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! After delivery: the ledger first, then the queue.
+
+use std::time::Duration;
+
+use super::{Context, deliver::deliver, hand::Hand, prepare::Parcel};
+use crate::{
+    backoff::{Backoff, chance},
+    ledger::{self, Answer, Intent, Verdict},
+    plan::Action,
+    salesforce,
+    telemetry::Chain,
+};
+
+/// Answers that Postgres does not take are offered again at this pace.
+const RECORD_AGAIN: Backoff = Backoff {
+    base: Duration::from_millis(100),
+    max: Duration::from_secs(2),
+};
+
+/// After this many tries the intent, which is on disk, says what was sent.
+const RECORD_TRIES: u32 = 6;
+
+/// Soon, for what is nobody's fault: a lock that somebody held, an answer that
+/// got lost.
+const SOON: Duration = Duration::from_millis(200);
+
+/// Sends a parcel and writes down what came of it. Answers the failure that
+/// concerns more than this parcel.
+pub(super) async fn deliver_and_settle(
+    context: &Context,
+    parcel: Parcel,
+) -> Option<salesforce::Error> {
+    let Parcel { hand, intent, ads } = parcel;
+    let attempts: Vec<i32> = ads.iter().map(|ad| ad.attempts).collect();
+    let delivered = deliver(&context.salesforce, ads, context.options.batch_size).await;
+    context.metrics.calls.add(delivered.calls);
+
+    let trouble = delivered.trouble;
+    for tries in 1..=RECORD_TRIES {
+        let settled = context
+            .settle(&hand, Some(intent), &delivered.answers, Some(&attempts))
+            .await;
+        match settled {
+            Ok(()) => break,
+            Err(error) if tries == RECORD_TRIES => tracing::warn!(
+                error = %Chain(&error), ads = delivered.answers.len(),
+                "answers of salesforce could not be recorded: their ads are reported again"
+            ),
+            Err(_) => tokio::time::sleep(RECORD_AGAIN.pause(tries, chance())).await,
+        }
+    }
+    trouble
+}
+
+/// Puts a parcel back of which nothing was sent. What cannot be put back
+/// returns by itself: the lease ends, and the intent is taken over.
+pub(super) async fn abandon(context: &Context, parcel: Parcel) {
+    let ids = parcel.ids();
+    let tokens: Vec<(String, i64)> =
+        parcel.ads.into_iter().map(|ad| (ad.ad_id, ad.token)).collect();
+    let abandoned = context.ledger.abandon(parcel.intent, &tokens).await;
+    if let Err(error) = abandoned {
+        tracing::debug!(error = %Chain(&error), "an intent could not be taken back");
+    }
+    if let Err(error) = parcel.hand.release(&ids).await {
+        tracing::debug!(error = %Chain(&error), "ads could not be given back to the queue");
+    }
+}
+
+impl Context {
+    /// Writes answers into the ledger, then puts their ads down.
+    pub(super) async fn settle(
+        &self,
+        hand: &Hand,
+        intent: Option<Intent>,
+        answers: &[Answer],
+        attempts: Option<&[i32]>,
+    ) -> Result<(), ledger::Error> {
+        let recorded = self
+            .ledger
+            .record(intent, answers, self.options.retry_rejected)
+            .await?;
+
+        let (mut done, mut again, mut released) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, answer) in answers.iter().enumerate() {
+            let id = answer.ad_id.clone();
+            let attempts = attempts.map_or(0, |attempts| attempts[index]);
+            match &answer.verdict {
+                _ if recorded.overtaken.contains(&id) => released.push(id),
+                Verdict::Reported | Verdict::Rejected { .. } => done.push(id),
+                Verdict::Retry { .. } => again.push((id, self.retry_in(attempts))),
+                Verdict::Postponed => released.push(id),
+            }
+        }
+        self.count(answers);
+        say_rejected(answers);
+        let put_down = async {
+            hand.done(&done).await?;
+            hand.retry(&again).await?;
+            hand.release(&released).await
+        };
+        if let Err(error) = put_down.await {
+            // The ledger knows; the queue finds out when the lease ends.
+            tracing::debug!(error = %Chain(&error), "settled ads could not be put down");
+        }
+        Ok(())
+    }
+
+    /// The first tries come soon, since most often two writers just met at one
+    /// contract; after that the ad's own backoff holds.
+    fn retry_in(&self, attempts: i32) -> Duration {
+        match u32::try_from(attempts).unwrap_or(0) {
+            early @ 0..2 => SOON.mul_f64(chance() + 0.5) * (early + 1),
+            later => self.options.retry.pause(later - 1, chance()),
+        }
+    }
+
+    fn count(&self, answers: &[Answer]) {
+        let metrics = &self.metrics;
+        for answer in answers {
+            match answer.verdict {
+                Verdict::Reported => metrics.ads_reported.add(1),
+                Verdict::Rejected { .. } => metrics.ads_rejected.add(1),
+                Verdict::Retry { .. } => metrics.ads_retried.add(1),
+                Verdict::Postponed => metrics.ads_postponed.add(1),
+            }
+            for (operation, outcome) in &answer.operations {
+                if matches!(outcome, ledger::Outcome::Done(_)) {
+                    match operation.action {
+                        Action::Create => metrics.records_created.add(1),
+                        Action::Update => metrics.records_updated.add(1),
+                        Action::Withdraw => metrics.records_withdrawn.add(1),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One line for all that a call had refused, with an example.
+fn say_rejected(answers: &[Answer]) {
+    let mut rejected = answers.iter().filter_map(|answer| match &answer.verdict {
+        Verdict::Rejected { code, message } => Some((&answer.ad_id, code, message)),
+        Verdict::Reported | Verdict::Retry { .. } | Verdict::Postponed => None,
+    });
+    if let Some((ad_id, code, message)) = rejected.next() {
+        tracing::warn!(
+            ad.id = %super::shown(ad_id), sf.code = code, reason = message, more = rejected.count(),
+            "ad rejected: it stays as it was in salesforce until the cause is gone"
+        );
+    }
+}
