@@ -3,11 +3,30 @@
 //! `config/default.toml` is compiled in, `USAGE_SYNC_CONFIG` may name a file
 //! laid over it, environment variables win. Nothing else in the crate reads
 //! the environment.
+//!
+//! [`Source`] finds the values, its methods check them: all of them for the
+//! daemon, the database alone for `migrate`. Whatever is wrong is reported at
+//! once, by the variable's name and never with its value.
+
+mod check;
+mod fault;
+mod key;
+mod login;
+mod org;
+mod reader;
+mod source;
+mod summary;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
 use secrecy::SecretString;
 use url::Url;
+
+pub use fault::{Fault, Faults};
+pub use source::Source;
+pub use summary::Summary;
 
 /// All settings, checked.
 #[derive(Debug, Clone)]
@@ -28,6 +47,8 @@ pub struct Settings {
     pub outage: Outage,
     /// How changes are collected.
     pub capture: Capture,
+    /// What contracts and their products are called.
+    pub contract: Contract,
     /// How long the audit trail is kept.
     pub journal_retention: Duration,
     /// How long a stop may take.
@@ -162,13 +183,48 @@ pub struct Capture {
     pub sweep_interval: Duration,
 }
 
+/// What contracts and their products are called in Salesforce, for live reads.
+/// All are API names that are safe to put into a query, but for
+/// `locked_status`, which is data.
+#[derive(Debug, Clone)]
+pub struct Contract {
+    /// The contract's object.
+    pub object: String,
+    /// The number that people know a contract by.
+    pub number_field: String,
+    /// Relationship from a contract to its account.
+    pub account_relationship: String,
+    /// Where the contract's status stands.
+    pub status_field: String,
+    /// The status in which usage records are locked.
+    pub locked_status: String,
+    /// Relationship from a contract to its products.
+    pub products_relationship: String,
+    /// The object of a contract product.
+    pub product_object: String,
+    /// The product's code.
+    pub product_code_field: String,
+    /// The product's name.
+    pub product_name_field: String,
+    /// Units closed.
+    pub units_field: String,
+    /// Price of one unit.
+    pub price_field: String,
+    /// Units used, as Salesforce adds them up.
+    pub consumed_field: String,
+    /// Units left.
+    pub available_field: String,
+}
+
 /// Level and form of the log.
 #[derive(Debug, Clone)]
 pub struct Log {
-    /// A level, or directives as `tracing` knows them.
+    /// A level for this crate, or directives such as `info,sqlx=debug`.
     pub level: String,
     /// How lines look.
     pub format: LogFormat,
+    /// Whether colour may be used: `NO_COLOR` is not set (no-color.org).
+    pub color: bool,
 }
 
 /// How log lines look.
