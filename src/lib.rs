@@ -4,3 +4,5 @@ pub mod ledger;
 pub mod plan;
 pub mod queue;
 pub mod settings;
+pub mod shutdown;
+pub mod telemetry;
