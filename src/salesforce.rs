@@ -1,0 +1,42 @@
+//! The Salesforce client: logs in, sends one request, says what the answer means.
+//!
+//! Promises:
+//! - A record's fields go onto the wire byte for byte as Postgres printed them.
+//! - Every failure tells its [`Class`] and, by [`Certainty`], whether Salesforce
+//!   may have done what was asked.
+//! - Nothing is sent twice, but for one case: a request that Salesforce refused
+//!   with 401 `INVALID_SESSION_ID` goes out once more with a new token, which is
+//!   asked for once for all requests that wait.
+//! - Secrets leave the machine over TLS only and appear in no error and no log.
+//!
+//! It does not wait, retry, count or batch: that is for those who call it. It
+//! does not know that Postgres or Redis exist.
+
+mod class;
+mod client;
+mod code;
+mod collections;
+mod error;
+mod graph;
+pub mod id;
+mod jwt;
+pub mod login;
+mod org;
+mod query;
+mod record;
+mod rows;
+mod session;
+pub mod soql;
+mod usage;
+pub mod wire;
+
+pub use class::{Certainty, Class, Pause};
+pub use client::Client;
+pub use collections::{Results, Saved};
+pub use error::{Error, RecordError, Refusal};
+pub use graph::{GraphError, GraphResult, MAX_GRAPHS, MAX_STEPS, Step};
+pub use org::{Describe, Field, Limit};
+pub use query::Pages;
+pub use record::Record;
+pub use session::Identity;
+pub use usage::ApiUsage;

@@ -1,0 +1,276 @@
+//! What every call has in common: the address, the token, the one renewal, the
+//! time limit and the reading of a refusal.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::Method;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use tokio::time::{Instant, timeout_at};
+use url::form_urlencoded::byte_serialize;
+
+use super::code::Purpose;
+use super::error::{Entry, Error};
+use super::login::Login;
+use super::session::{Identity, Session, Sessions};
+use super::soql;
+use super::usage::ApiUsage;
+use super::wire::{Answer, Wire};
+use crate::settings;
+
+/// A connection to one org as one user. Clones share connections and token.
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+    timeout: Duration,
+}
+
+struct Shared {
+    wire: Wire,
+    sessions: Sessions,
+    /// `/services/data/v67.0`.
+    root: String,
+    names: Names,
+    read_timeout: Duration,
+    usage: Mutex<Option<ApiUsage>>,
+}
+
+/// What the org's admin calls things. Checked, so they may stand in SOQL.
+pub(super) struct Names {
+    pub(super) object: String,
+    pub(super) external_id: String,
+    pub(super) revision: Option<String>,
+}
+
+/// One request, before it has a host and a token.
+pub(super) struct Request {
+    pub(super) purpose: Purpose,
+    pub(super) method: Method,
+    /// Path and query, encoded, from the first slash on.
+    pub(super) target: String,
+    pub(super) body: Option<Bytes>,
+}
+
+impl Client {
+    /// Checks the settings; connects to nothing.
+    pub fn new(settings: &settings::Salesforce) -> Result<Self, Error> {
+        let login =
+            Login::new(settings).map_err(|(variable, why)| Error::Settings { variable, why })?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                wire: Wire::new(settings.connect_timeout)?,
+                sessions: Sessions::new(login),
+                root: format!("/services/data/v{}", settings.api_version),
+                names: Names::new(settings)?,
+                read_timeout: settings.read_timeout,
+                usage: Mutex::default(),
+            }),
+            timeout: settings.timeout,
+        })
+    }
+
+    /// The same connection for someone who is waiting: each call, with a login
+    /// if it needs one, is given up after `SALESFORCE_READ_TIMEOUT`.
+    #[must_use]
+    pub fn impatient(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            timeout: self.shared.read_timeout,
+        }
+    }
+
+    /// Who we are to Salesforce; logs in if nobody has yet.
+    pub async fn login(&self) -> Result<Identity, Error> {
+        let deadline = Instant::now() + self.timeout;
+        Ok(self.session(None, deadline).await?.identity.clone())
+    }
+
+    /// The org's calls of the last 24 hours, as the newest answer told them.
+    pub fn api_usage(&self) -> Option<ApiUsage> {
+        *self
+            .shared
+            .usage
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn names(&self) -> &Names {
+        &self.shared.names
+    }
+
+    /// A path below `/services/data/vNN.N`; each segment is encoded.
+    pub(super) fn path(&self, segments: &[&str]) -> String {
+        segments
+            .iter()
+            .fold(self.shared.root.clone(), |path, segment| {
+                path + "/" + &encoded(segment)
+            })
+    }
+
+    /// Sends a request; `Ok` is an answer whose status is a success.
+    pub(super) async fn call(&self, request: Request) -> Result<Answer, Error> {
+        let answer = self.answer(&request).await?;
+        if answer.is_success() {
+            Ok(answer)
+        } else {
+            Err(refusal(&answer, request.purpose))
+        }
+    }
+
+    /// Sends a request, once more with a new token if the old one is dead;
+    /// `Ok` is an answer of any other status.
+    pub(super) async fn answer(&self, request: &Request) -> Result<Answer, Error> {
+        let deadline = Instant::now() + self.timeout;
+        let session = self.session(None, deadline).await?;
+        let answer = self.send(request, &session, deadline).await?;
+        if answer.status != 401 || !is_expired(&answer) {
+            return Ok(answer);
+        }
+        let renewed = self.session(Some(&session), deadline).await?;
+        self.send(request, &renewed, deadline).await
+    }
+
+    /// Whether anybody is at home: asks for the list of API versions, which
+    /// needs no token and counts as no call (REST API Developer Guide,
+    /// "Versions" and "Limit Info Header").
+    pub async fn probe(&self) -> Result<(), Error> {
+        let Shared { wire, sessions, .. } = &*self.shared;
+        let versions = match sessions.known() {
+            Some(session) => session.identity.instance_url.join("/services/data").ok(),
+            None => sessions.login().versions(),
+        };
+        let Some(versions) = versions else {
+            return Err(Error::Settings {
+                variable: "SALESFORCE_LOGIN_URL",
+                why: "no path can be put after it",
+            });
+        };
+        let request = wire
+            .request(Method::GET, versions)
+            .header(ACCEPT, "application/json");
+        let answer = wire.exchange(request, self.timeout).await?;
+        if answer.is_success() {
+            answer.json::<Vec<serde::de::IgnoredAny>>()?;
+            return Ok(());
+        }
+        Err(refusal(&answer, Purpose::Read))
+    }
+
+    async fn session(
+        &self,
+        refused: Option<&Arc<Session>>,
+        deadline: Instant,
+    ) -> Result<Arc<Session>, Error> {
+        let Shared { wire, sessions, .. } = &*self.shared;
+        let host = || sessions.login().host();
+        match timeout_at(deadline, sessions.session(wire, refused)).await {
+            Ok(outcome) => outcome.map_err(|source| Error::Login {
+                host: host(),
+                source,
+            }),
+            Err(_elapsed) => Err(Error::LoginTimeout {
+                host: host(),
+                limit: self.timeout,
+            }),
+        }
+    }
+
+    async fn send(
+        &self,
+        request: &Request,
+        session: &Session,
+        deadline: Instant,
+    ) -> Result<Answer, Error> {
+        let mut url = session.identity.instance_url.clone();
+        let (path, query) = match request.target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (request.target.as_str(), None),
+        };
+        url.set_path(path);
+        url.set_query(query);
+        let mut call = self
+            .shared
+            .wire
+            .request(request.method.clone(), url)
+            .header(AUTHORIZATION, session.authorization.clone())
+            .header(ACCEPT, HeaderValue::from_static("application/json"));
+        if let Some(body) = &request.body {
+            call = call
+                .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+                .body(body.clone());
+        }
+        let started = Instant::now();
+        let answer = self.shared.wire.exchange(call, deadline - started).await?;
+        tracing::debug!(
+            http.method = %request.method,
+            http.status = answer.status,
+            duration_ms = started.elapsed().as_millis(),
+            "salesforce answered"
+        );
+        if answer.usage.is_some() {
+            *self
+                .shared
+                .usage
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = answer.usage;
+        }
+        Ok(answer)
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("login", &self.shared.sessions.login().host())
+            .field("root", &self.shared.root)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Names {
+    fn new(settings: &settings::Salesforce) -> Result<Self, Error> {
+        let revision = settings.revision_field.as_deref();
+        for (variable, name) in [
+            ("SALESFORCE_OBJECT", Some(settings.object.as_str())),
+            (
+                "SALESFORCE_EXTERNAL_ID_FIELD",
+                Some(settings.external_id_field.as_str()),
+            ),
+            ("SALESFORCE_REVISION_FIELD", revision),
+        ] {
+            if name.is_some_and(|name| !soql::is_name(name) || name.contains('.')) {
+                return Err(Error::Settings {
+                    variable,
+                    why: "it is no API name",
+                });
+            }
+        }
+        Ok(Self {
+            object: settings.object.clone(),
+            external_id: settings.external_id_field.clone(),
+            revision: revision.map(str::to_owned),
+        })
+    }
+}
+
+/// The error that a refused request becomes.
+pub(super) fn refusal(answer: &Answer, purpose: Purpose) -> Error {
+    match Entry::read(&answer.body).map(|entries| entries.into_iter().next()) {
+        Some(Some(entry)) => entry.refusal(answer.status, purpose),
+        _ => answer.unreadable("no error of Salesforce's").into(),
+    }
+}
+
+fn is_expired(answer: &Answer) -> bool {
+    Entry::read(&answer.body).is_some_and(|entries| entries.iter().any(Entry::is_expired_session))
+}
+
+/// A text as one segment of a path or one value of a query. The form encoding
+/// leaves only letters, digits and `*-._` as they are.
+pub(super) fn encoded(text: &str) -> String {
+    byte_serialize(text.as_bytes())
+        .collect::<String>()
+        .replace('+', "%20")
+}
