@@ -6,3 +6,6 @@
     missing_docs,
     reason = "helpers of tests panic with a message when the machine is not as they need it"
 )]
+
+mod local;
+mod support;

@@ -1,0 +1,71 @@
+//! What the tests stand on: private servers, a proxy that misbehaves, the real
+//! binary, and waiting for a condition.
+//!
+//! Every test has servers of its own, so none can hear another one and each may
+//! kill what it likes. Only an empty cluster is shared, as a template on disk.
+
+mod daemon;
+mod proxy;
+mod wait;
+
+use std::path::Path;
+
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
+use usage_sync::local::{Postgres, PostgresOptions, Redis, RedisOptions};
+
+pub(crate) use daemon::Daemon;
+pub(crate) use proxy::{Mode, Proxy};
+pub(crate) use wait::{PATIENCE, wait_until};
+
+/// A private Postgres with one empty database.
+pub(crate) struct Database {
+    /// The server, to be killed, frozen and restarted.
+    pub(crate) server: Postgres,
+    /// Where the database is.
+    pub(crate) url: String,
+}
+
+impl Database {
+    /// A pool of the test's own, as the app would have one.
+    pub(crate) async fn pool(&self) -> PgPool {
+        PgPoolOptions::new()
+            .max_connections(5)
+            .connect(&self.url)
+            .await
+            .expect("the private Postgres takes connections")
+    }
+}
+
+/// A fresh Postgres with a fresh database.
+pub(crate) async fn postgres() -> Database {
+    postgres_with(PostgresOptions::default()).await
+}
+
+/// As [`postgres`], with parameters of its own.
+pub(crate) async fn postgres_with(options: PostgresOptions) -> Database {
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).to_owned();
+    let server = Postgres::start(PostgresOptions {
+        template_cache: Some(cache),
+        ..options
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error}"));
+    let url = server
+        .create_database("app")
+        .await
+        .expect("a fresh server takes a database");
+    Database { server, url }
+}
+
+/// A fresh, empty Redis.
+pub(crate) async fn redis() -> Redis {
+    redis_with(RedisOptions::default()).await
+}
+
+/// As [`redis`], with parameters of its own.
+pub(crate) async fn redis_with(options: RedisOptions) -> Redis {
+    Redis::start(options)
+        .await
+        .unwrap_or_else(|error| panic!("{error}"))
+}
