@@ -12,6 +12,8 @@
 
 directory=$1 signal=$2
 shift 2
+# Sent by the kernel when the owner dies while the server is frozen.
+trap '' HUP
 cd "$directory" || exit
 
 while read -r port; do
