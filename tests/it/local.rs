@@ -49,17 +49,32 @@ async fn a_killed_postgres_comes_back_on_its_port_with_what_was_committed() {
 }
 
 #[tokio::test]
-async fn killing_postgres_kills_its_sessions_too() {
+async fn killing_postgres_kills_a_session_that_is_too_busy_to_notice() {
     let database = support::postgres().await;
     let mut connection = PgConnection::connect(&database.url).await.unwrap();
     let session: i32 = sqlx::query_scalar("select pg_backend_pid()")
         .fetch_one(&mut connection)
         .await
         .unwrap();
+    let busy = tokio::spawn(async move {
+        sqlx::raw_sql("do $$ begin loop null; end loop; end $$")
+            .execute(&mut connection)
+            .await
+    });
+    let watcher = database.pool().await;
+    wait_until("the busy session", PATIENCE, async || {
+        sqlx::query_scalar("select state = 'active' from pg_stat_activity where pid = $1")
+            .bind(session)
+            .fetch_one(&watcher)
+            .await
+            .unwrap()
+    })
+    .await;
 
     database.server.kill().await.unwrap();
 
     wait_until("the session's end", PATIENCE, async || !lives(session)).await;
+    assert!(busy.await.unwrap().is_err(), "its client was cut off");
 }
 
 #[tokio::test]

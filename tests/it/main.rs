@@ -8,4 +8,5 @@
 )]
 
 mod local;
+mod packaging;
 mod support;
