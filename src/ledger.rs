@@ -13,6 +13,8 @@ mod error;
 mod fence;
 mod record;
 
+use std::time::Duration;
+
 use sqlx::{PgPool, Postgres, Transaction};
 
 pub use error::Error;
@@ -36,6 +38,20 @@ const BEGIN_DURABLE: &str = "begin; \
     set local statement_timeout to '15s'; \
     set local lock_timeout to '5s'";
 
+/// Journal entries a transaction of the retention job.
+const PRUNE_BATCH: i64 = 10_000;
+
+/// How things stand.
+#[derive(Debug, Clone, Copy, PartialEq, sqlx::FromRow)]
+pub struct Overview {
+    /// Ads that are not settled, and changes that wait in the outbox.
+    pub pending: i64,
+    /// Ads that Salesforce refused.
+    pub rejected: i64,
+    /// Age of the oldest change that is not settled.
+    pub lag_seconds: f64,
+}
+
 /// The ledger. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Ledger {
@@ -52,6 +68,30 @@ impl Ledger {
     /// How the records are named.
     pub fn names(&self) -> &Names {
         &self.names
+    }
+
+    /// How things stand.
+    pub async fn overview(&self) -> Result<Overview, Error> {
+        Ok(sqlx::query_as(include_str!("ledger/overview.sql"))
+            .fetch_one(&self.pool)
+            .await?)
+    }
+
+    /// Removes journal entries that are older than this; answers how many.
+    pub async fn prune(&self, retention: Duration) -> Result<u64, Error> {
+        let mut removed = 0;
+        loop {
+            let batch = sqlx::query(include_str!("ledger/prune.sql"))
+                .bind(retention.as_secs_f64())
+                .bind(PRUNE_BATCH)
+                .execute(&self.pool)
+                .await?
+                .rows_affected();
+            removed += batch;
+            if batch < PRUNE_BATCH.unsigned_abs() {
+                return Ok(removed);
+            }
+        }
     }
 
     async fn begin(&self, how: &'static str) -> Result<Transaction<'static, Postgres>, Error> {

@@ -1,8 +1,19 @@
 //! usage-sync keeps a service app (Postgres) and Salesforce in step.
 
+pub mod backoff;
+pub mod capture;
+pub mod daemon;
 pub mod ledger;
+#[cfg(feature = "sandbox")]
+pub mod local;
+pub mod metrics;
 pub mod plan;
 pub mod queue;
+pub mod report;
+pub mod salesforce;
+pub mod schema;
 pub mod settings;
 pub mod shutdown;
 pub mod telemetry;
+pub mod trouble;
+pub mod worker;

@@ -1,6 +1,12 @@
 //! What the daemon did, counted.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::SystemTime,
+};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -18,6 +24,31 @@ impl Counter {
     }
 }
 
+/// Whether something works, and since when.
+#[derive(Debug)]
+pub struct State(Mutex<(bool, SystemTime)>);
+
+impl Default for State {
+    fn default() -> Self {
+        Self(Mutex::new((true, SystemTime::now())))
+    }
+}
+
+impl State {
+    /// It works from now on, or no longer does.
+    pub fn set(&self, works: bool) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.0 != works {
+            *state = (works, SystemTime::now());
+        }
+    }
+
+    /// Whether it works, and since when.
+    pub fn get(&self) -> (bool, SystemTime) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Counts since the last metric line.
 #[derive(Debug, Default)]
 #[allow(missing_docs, reason = "the names say it")]
@@ -32,4 +63,5 @@ pub struct Metrics {
     pub records_withdrawn: Counter,
     pub calls: Counter,
     pub failed_calls: Counter,
+    pub salesforce: State,
 }

@@ -8,7 +8,7 @@
 //! goes back to the tail. Each operation is one Lua script, so each is atomic;
 //! leases and due times are read from Redis' own clock.
 //!
-//! Five keys share one hash tag, so one slot of a Redis Cluster holds them:
+//! All keys share one hash tag, so one slot of a Redis Cluster holds them:
 //!
 //! - `{name}:queue`, a list: ids ready to be taken; taken at the head, pushed
 //!   at the tail. A plain `RPUSH` by any other program works too.
@@ -18,6 +18,7 @@
 //! - `{name}:retry`, a sorted set of id by due time: what waits out a backoff.
 //! - `{name}:filled`: exists as long as Redis has its memory. When it is gone,
 //!   everything pending has to be offered again.
+//! - `{name}:salesforce`: how a daemon finds Salesforce, for `status`.
 
 mod connection;
 
@@ -57,6 +58,16 @@ pub enum Error {
         /// What the server says it is.
         version: String,
     },
+}
+
+impl Error {
+    /// Whether waiting is in vain: the settings or the server have to change.
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Address(_) | Self::TooOld { .. } => true,
+            Self::Connect(_) | Self::Command { .. } => false,
+        }
+    }
 }
 
 /// Ids in one hand, until the end of their lease.
@@ -99,6 +110,17 @@ pub struct Depth {
     pub retry: usize,
 }
 
+/// Salesforce as a daemon finds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Health {
+    /// Whether reports get through.
+    pub up: bool,
+    /// Since when, in seconds of the Unix epoch.
+    pub since: i64,
+    /// Calls that the org has left today, where an answer has told.
+    pub api_calls_left: Option<i64>,
+}
+
 /// The queue. Cheap to clone; all clones share one connection.
 #[derive(Clone)]
 pub struct Queue {
@@ -116,6 +138,7 @@ struct Keys {
     claimed: String,
     retry: String,
     filled: String,
+    salesforce: String,
 }
 
 struct Scripts {
@@ -156,6 +179,7 @@ impl Queue {
                 claimed: key("claimed"),
                 retry: key("retry"),
                 filled: key("filled"),
+                salesforce: key("salesforce"),
             },
             scripts: std::sync::Arc::new(Scripts {
                 enqueue: Script::new(include_str!("queue/enqueue.lua")),
@@ -344,6 +368,32 @@ impl Queue {
             claimed,
             retry,
         })
+    }
+
+    /// Leaves word of Salesforce's health for the other programs of this
+    /// installation, for as long as given.
+    pub async fn publish(&self, health: &Health, lasting: Duration) -> Result<(), Error> {
+        let failed = |source| Error::Command { operation: "publish", source };
+        let text = serde_json::to_string(health).unwrap_or_default();
+        redis::cmd("SET")
+            .arg(&self.keys.salesforce)
+            .arg(text)
+            .arg("PX")
+            .arg(millis(lasting))
+            .query_async(&mut self.connection.clone())
+            .await
+            .map_err(failed)
+    }
+
+    /// The word of Salesforce's health that a daemon left last; `None` when
+    /// none is running.
+    pub async fn health(&self) -> Result<Option<Health>, Error> {
+        let text: Option<String> = redis::cmd("GET")
+            .arg(&self.keys.salesforce)
+            .query_async(&mut self.connection.clone())
+            .await
+            .map_err(|source| Error::Command { operation: "tell salesforce's health", source })?;
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
     fn with_keys<'a>(&self, script: &'a Script) -> redis::ScriptInvocation<'a> {

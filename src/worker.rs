@@ -14,7 +14,7 @@ mod settle;
 
 use std::{
     collections::HashSet,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -62,6 +62,8 @@ pub struct Options {
     pub retry_rejected: Duration,
     /// Pace of the probes.
     pub outage: Backoff,
+    /// How long what is in flight may take to finish when the worker stops.
+    pub patience: Duration,
 }
 
 /// What the tasks of the worker share.
@@ -88,6 +90,8 @@ pub struct Worker {
     context: Arc<Context>,
     tasks: JoinSet<Event>,
     lanes: Lanes<Parcel>,
+    /// Every claim that is not wholly put down.
+    hands: Vec<Weak<Hand>>,
     gate: Gate,
     redis: Trouble,
     postgres: Trouble,
@@ -120,6 +124,7 @@ impl Worker {
             context: Arc::new(context),
             tasks: JoinSet::new(),
             lanes: Lanes::default(),
+            hands: Vec::new(),
             redis: Trouble::with("redis"),
             postgres: Trouble::with("postgres"),
             in_flight: 0,
@@ -131,7 +136,7 @@ impl Worker {
 
     /// Works until it is told to stop, then finishes what is in flight and
     /// gives the rest back.
-    pub async fn run(mut self, mut shutdown: Shutdown) {
+    pub async fn run(mut self, shutdown: Shutdown) {
         let context = Arc::clone(&self.context);
         let mut recover = tokio::time::interval(RECOVER_EVERY);
         recover.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -157,10 +162,23 @@ impl Worker {
                 () = tokio::time::sleep_until(look.into()), if !self.preparing => {}
             }
         }
+        self.stop().await;
+    }
+
+    /// Finishes what is in flight, as far as there is time, and gives the rest
+    /// back, so that another daemon need not wait for the leases to end.
+    async fn stop(mut self) {
+        let deadline = tokio::time::Instant::now() + self.context.options.patience;
         self.give_back().await;
-        while let Some(ended) = self.tasks.join_next().await {
+        while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.tasks.join_next()).await {
             self.ended(ended).await;
             self.give_back().await;
+        }
+        let unfinished: Vec<Arc<Hand>> = self.hands.iter().filter_map(Weak::upgrade).collect();
+        self.tasks.shutdown().await;
+        for hand in unfinished {
+            // If Redis does not take them back, the end of the lease does.
+            let _untaken = hand.release_all().await;
         }
     }
 
@@ -258,6 +276,8 @@ impl Worker {
                 self.empty_looks = 0;
                 self.next_look = now;
                 let nothing = parcels.is_empty();
+                self.hands.retain(|hand| hand.strong_count() > 0);
+                self.hands.extend(parcels.first().map(|parcel| Arc::downgrade(&parcel.hand)));
                 for parcel in parcels {
                     self.lanes.push(contracts(&parcel.ads), parcel);
                 }
@@ -282,6 +302,7 @@ impl Worker {
         self.look_now();
         let Some(error) = trouble else {
             if let Some(Turn::Ended(cause, lasted)) = self.gate.succeeded(now) {
+                self.context.metrics.salesforce.set(true);
                 tracing::info!(
                     duration_ms = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX),
                     "{}", said_over(cause)
@@ -294,6 +315,7 @@ impl Worker {
         let turn = self.gate.failed(what, cause, now, chance());
         tracing::debug!(error = %Chain(&error), "salesforce call failed");
         if let Some(Turn::Began(cause)) = turn {
+            self.context.metrics.salesforce.set(false);
             say_began(cause, &error);
             self.give_back().await;
         }

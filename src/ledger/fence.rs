@@ -126,22 +126,37 @@ impl Fence {
         std::mem::take(&mut self.ads)
     }
 
-    /// Notes what one request is about to do.
-    pub async fn intend<'a>(
+    /// Which ad each of these external ids belongs to, as far as the ledger knows.
+    pub async fn owners(
         &mut self,
-        operations: impl Iterator<Item = (&'a str, &'a Operation)> + Clone,
-    ) -> Result<Intent, Error> {
-        let column = |of: fn((&'a str, &'a Operation)) -> &'a str| -> Vec<&'a str> {
-            operations.clone().map(of).collect()
-        };
+        external_ids: &[String],
+    ) -> Result<HashMap<String, String>, Error> {
+        let owners: Vec<(String, String)> = sqlx::query_as(
+            "select external_id, ad_id from usage_sync.record where external_id = any ($1)",
+        )
+        .bind(external_ids)
+        .fetch_all(&mut *self.transaction)
+        .await?;
+        Ok(owners.into_iter().collect())
+    }
+
+    /// Notes what one request is about to do.
+    pub async fn intend(&mut self, operations: &[(&str, &Operation)]) -> Result<Intent, Error> {
+        let (mut ad_ids, mut lines, mut external_ids, mut contracts) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (ad_id, operation) in operations {
+            ad_ids.push(*ad_id);
+            lines.push(operation.line.as_str());
+            external_ids.push(operation.external_id.as_str());
+            contracts.push(operation.contract.as_deref().unwrap_or_default());
+        }
+        let bodies = operations.iter().map(|(_, operation)| operation.body.as_str());
         let (id,): (i64,) = sqlx::query_as(include_str!("intend.sql"))
-            .bind(column(|(ad_id, _)| ad_id))
-            .bind(column(|(_, operation)| &operation.line))
-            .bind(column(|(_, operation)| &operation.external_id))
-            .bind(column(|(_, operation)| {
-                operation.contract.as_deref().unwrap_or_default()
-            }))
-            .bind(blank(operations.clone().map(|(_, operation)| operation.body.as_str())))
+            .bind(ad_ids)
+            .bind(lines)
+            .bind(external_ids)
+            .bind(contracts)
+            .bind(blank(bodies))
             .fetch_one(&mut *self.transaction)
             .await?;
         Ok(Intent { id })

@@ -158,8 +158,9 @@ impl Delivery<'_> {
         let found = if unknown.is_empty() {
             HashMap::new()
         } else {
+            let found = self.client.find(&unknown).await;
             self.calls += 1;
-            self.client.find(&unknown).await?
+            found?
         };
         let mut there = Vec::new();
         for place in places {

@@ -7,7 +7,6 @@ use tokio::{sync::Mutex, task::JoinHandle};
 use crate::queue::{Claim, Error, Queue};
 
 /// A claim whose lease is renewed for as long as somebody holds this.
-#[derive(Debug)]
 pub struct Hand {
     queue: Queue,
     /// Renewing changes the proof of ownership, so putting ids down and
@@ -43,6 +42,12 @@ impl Hand {
         self.queue.release(&claim, ids).await?;
         claim.forget(ids);
         Ok(())
+    }
+
+    /// Gives back whatever is still in hand.
+    pub async fn release_all(&self) -> Result<(), Error> {
+        let ids = self.claim.lock().await.ids.clone();
+        self.release(&ids).await
     }
 
     /// Puts ids down until their pause is over.

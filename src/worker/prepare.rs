@@ -91,10 +91,7 @@ async fn parcels_of(
     let (planned, settled) = plan_all(context, &mut fence, ads).await?;
     let mut parcels = Vec::new();
     for ads in pack(planned, context.options.batch_size) {
-        let operations = ads
-            .iter()
-            .flat_map(|ad| ad.operations.iter().map(|operation| (ad.ad_id.as_str(), operation)));
-        let intent = fence.intend(operations).await?;
+        let intent = fence.intend(&operations(&ads)).await?;
         parcels.push(Parcel {
             hand: Arc::clone(hand),
             intent,
@@ -110,6 +107,15 @@ async fn parcels_of(
         take_in(context, hand, strangers).await?;
     }
     Ok(parcels)
+}
+
+/// Every operation of some ads beside its ad.
+fn operations(ads: &[PlannedAd]) -> Vec<(&str, &Operation)> {
+    let mut operations = Vec::new();
+    for ad in ads {
+        operations.extend(ad.operations.iter().map(|operation| (ad.ad_id.as_str(), operation)));
+    }
+    operations
 }
 
 /// Plans every ad: those with something to send, and the answers for those

@@ -1,0 +1,193 @@
+//! Capture: from the outbox to the queue.
+//!
+//! The outbox is the truth. A notification, a (re)connected listener and a
+//! slow poll only say when to look at it; looking moves all changes into the
+//! ads as pending, in one short transaction a batch, and pushes their ids. The
+//! sweep walks the pending ads and offers Redis those that it does not know:
+//! it heals whatever broke between the two steps, and refills a queue that had
+//! no room. Several daemons may do this at once. No transaction is open while
+//! this waits for anything.
+
+mod awake;
+mod listener;
+mod outbox;
+mod sweep;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use sqlx::PgPool;
+use tokio::{sync::Notify, time::interval};
+
+use crate::{
+    metrics::Metrics, queue::Queue, settings, shutdown::Shutdown, telemetry::Chain,
+    trouble::Trouble,
+};
+use awake::Rush;
+pub use listener::Listener;
+
+/// A queue without room is looked at this often.
+const ROOM_LOOK: Duration = Duration::from_millis(200);
+
+/// What capture needs.
+#[derive(Clone)]
+pub struct Context {
+    /// Postgres.
+    pub pool: PgPool,
+    /// Redis.
+    pub queue: Queue,
+    /// Ids in Redis at most.
+    pub queue_max: usize,
+    /// How often to look unasked.
+    pub pace: settings::Capture,
+    /// What was captured.
+    pub metrics: Arc<Metrics>,
+    /// Woken when ids were pushed.
+    pub pushed: Arc<Notify>,
+    /// Wakes a sweep.
+    pub sweep: Arc<Notify>,
+    /// Woken by the listener: the outbox has something.
+    pub changed: Arc<Notify>,
+}
+
+/// The loop that empties the outbox and fills the queue.
+pub struct Capture {
+    context: Context,
+    postgres: Trouble,
+    redis: Trouble,
+    rush: Rush,
+    /// Pending ads wait in Postgres for room in Redis.
+    backlog: bool,
+    /// Ads were moved that Redis was not told of.
+    untold: bool,
+}
+
+impl Capture {
+    /// A capture that has seen nothing yet.
+    pub fn new(context: Context) -> Self {
+        Self {
+            context,
+            postgres: Trouble::with("postgres"),
+            redis: Trouble::with("redis"),
+            rush: Rush::default(),
+            backlog: false,
+            untold: false,
+        }
+    }
+
+    /// Works until it is told to stop.
+    pub async fn run(mut self, shutdown: Shutdown) {
+        let context = self.context.clone();
+        let mut poll = interval(context.pace.poll_interval);
+        let mut sweep = interval(context.pace.sweep_interval);
+        let mut room = interval(ROOM_LOOK);
+        while !shutdown.is_stopping() {
+            tokio::select! {
+                () = shutdown.wait() => return,
+                () = context.changed.notified() => self.look(&shutdown).await,
+                _ = poll.tick() => self.look(&shutdown).await,
+                () = context.sweep.notified() => self.sweep().await,
+                _ = sweep.tick() => self.sweep().await,
+                _ = room.tick(), if self.backlog || self.untold => self.refill().await,
+            }
+        }
+    }
+
+    /// Empties the outbox; stays awake and polls while changes rush in.
+    async fn look(&mut self, shutdown: &Shutdown) {
+        let moved = self.drain().await;
+        if !self.rush.is_on(moved, Instant::now()) {
+            return;
+        }
+        let Some(awake) = awake::stay(&self.context.pool).await else {
+            return;
+        };
+        let mut last = Instant::now();
+        while last.elapsed() < awake::QUIET && !shutdown.is_stopping() {
+            if self.drain().await > 0 {
+                last = Instant::now();
+            }
+            tokio::time::sleep(awake::POLL).await;
+        }
+        awake.sleep().await;
+        // A change that saw the listener awake may have been committed since.
+        self.drain().await;
+    }
+
+    /// Moves whatever is in the outbox; answers how many changes that were.
+    async fn drain(&mut self) -> usize {
+        let mut total = 0;
+        loop {
+            let moved = match outbox::move_batch(&self.context.pool).await {
+                Ok(moved) => moved,
+                Err(error) => {
+                    let pause = self.postgres.met(&error);
+                    tokio::time::sleep(pause).await;
+                    return total;
+                }
+            };
+            self.postgres.over();
+            total += moved.changes;
+            self.context.metrics.changes_captured.add(moved.changes);
+            self.push(&moved.ad_ids).await;
+            if moved.is_last() {
+                return total;
+            }
+        }
+    }
+
+    async fn push(&mut self, ad_ids: &[String]) {
+        if ad_ids.is_empty() {
+            return;
+        }
+        match self.context.queue.enqueue(ad_ids).await {
+            Ok(refused) => {
+                self.backlog |= refused > 0;
+                self.redis.over();
+                self.context.pushed.notify_one();
+            }
+            // They are pending in Postgres: the sweep offers them.
+            Err(error) => {
+                self.untold = true;
+                self.redis.met(&error);
+            }
+        }
+    }
+
+    /// Refills once there is room for a good part of the queue again.
+    async fn refill(&mut self) {
+        match self.context.queue.depth().await {
+            Ok(depth) if self.untold || depth.ready < self.context.queue_max / 2 => {
+                self.sweep().await;
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let pause = self.redis.met(&error);
+                tokio::time::sleep(pause).await;
+            }
+        }
+    }
+
+    /// Offers Redis every ad that should be in it.
+    async fn sweep(&mut self) {
+        match sweep::sweep(&self.context).await {
+            Ok(backlog) => {
+                self.backlog = backlog;
+                self.untold = false;
+                self.redis.over();
+                self.context.pushed.notify_one();
+            }
+            Err(sweep::Error::Queue(error)) => {
+                self.untold = true;
+                self.redis.met(&error);
+            }
+            Err(sweep::Error::Ledger(error)) => {
+                tracing::debug!(error = %Chain(&error), "sweep cut short");
+                self.untold = true;
+                self.postgres.met(&error);
+            }
+        }
+    }
+}

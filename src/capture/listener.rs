@@ -1,0 +1,165 @@
+//! The connection that LISTENs. It only wakes capture; losing it loses nothing.
+//!
+//! A connection that is dead without anybody having said so is noticed by a
+//! heartbeat: a notification to itself, sent over another connection. One
+//! that never hears its heartbeat stands behind a transaction pooler; then
+//! capture lives by its poll alone.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
+};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinHandle,
+    time::{interval, timeout},
+};
+
+use crate::{ledger, shutdown::Shutdown, trouble::Trouble};
+
+/// With [`DEAF`] a half-open connection is noticed within 15 s.
+const HEARTBEAT: Duration = Duration::from_secs(4);
+const DEAF: Duration = Duration::from_secs(9);
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Listens, and starts over whenever that fails.
+pub struct Listener {
+    /// For the listening connection; it has a pool of its own, so that it
+    /// never waits for one of the others.
+    connect: PgConnectOptions,
+    /// For the heartbeat.
+    pool: PgPool,
+    changed: Arc<Notify>,
+    /// A channel of this process alone.
+    heartbeat: String,
+    trouble: Trouble,
+}
+
+impl Listener {
+    /// A listener that wakes `changed`.
+    pub fn new(connect: PgConnectOptions, pool: PgPool, changed: Arc<Notify>) -> Self {
+        Self {
+            connect,
+            pool,
+            changed,
+            heartbeat: format!("usage_sync_{}", uuid::Uuid::new_v4().simple()),
+            trouble: Trouble::with("postgres listener"),
+        }
+    }
+
+    /// Listens until it is told to stop.
+    pub async fn run(mut self, shutdown: Shutdown) {
+        while !shutdown.is_stopping() {
+            let pause = match self.listen().await {
+                Ok(ears) => {
+                    self.trouble.over();
+                    self.watch_over(ears, &shutdown).await
+                }
+                Err(error) => self.trouble.met(&ledger::Error::from(error)),
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = shutdown.wait() => {}
+            }
+        }
+    }
+
+    async fn listen(&self) -> Result<Ears, sqlx::Error> {
+        let open = async {
+            let pool = PgPoolOptions::new()
+                .max_connections(1)
+                .connect_with(self.connect.clone())
+                .await?;
+            let mut listener = PgListener::connect_with(&pool).await?;
+            // A connection that broke is replaced here, not behind our back.
+            listener.eager_reconnect(false);
+            listener.listen_all(["usage_sync", &self.heartbeat]).await?;
+            Ok(listener)
+        };
+        let listener = timeout(CONNECT, open)
+            .await
+            .unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+        // Only now: a change between the last look and LISTEN woke nobody.
+        self.changed.notify_one();
+        let (heard, last_heard) = watch::channel(Instant::now());
+        let task = tokio::spawn(hear(
+            listener,
+            self.heartbeat.clone(),
+            Arc::clone(&self.changed),
+            heard,
+        ));
+        Ok(Ears { task, last_heard })
+    }
+
+    /// Until the connection ends or goes deaf. Answers how long to wait before
+    /// the next one.
+    async fn watch_over(&mut self, mut ears: Ears, shutdown: &Shutdown) -> Duration {
+        let started = Instant::now();
+        let mut beat = interval(HEARTBEAT);
+        loop {
+            tokio::select! {
+                () = shutdown.wait() => return Duration::ZERO,
+                _ = &mut ears.task => return self.trouble.met(&Deaf::Ended),
+                _ = beat.tick() => {
+                    let last_heard = *ears.last_heard.borrow();
+                    if last_heard.elapsed() > DEAF {
+                        let never = last_heard <= started;
+                        return self.trouble.met(if never { &Deaf::Pooler } else { &Deaf::HalfOpen });
+                    }
+                    // Whether it got out shows in whether it is heard.
+                    let _unanswered = timeout(HEARTBEAT, sqlx::query("select pg_notify($1, '')")
+                        .bind(&self.heartbeat)
+                        .execute(&self.pool))
+                        .await;
+                }
+            }
+        }
+    }
+}
+
+/// Why a connection is given up.
+#[derive(Debug, thiserror::Error)]
+enum Deaf {
+    #[error("the listening connection ended; changes are found by polling meanwhile")]
+    Ended,
+    #[error("the listening connection is dead; changes are found by polling meanwhile")]
+    HalfOpen,
+    #[error(
+        "LISTEN does not get through, as behind a transaction pooler; \
+         changes are found by polling: point DATABASE_URL at the database itself to be quicker"
+    )]
+    Pooler,
+}
+
+/// A listening connection; it is closed with this.
+struct Ears {
+    task: JoinHandle<()>,
+    last_heard: watch::Receiver<Instant>,
+}
+
+impl Drop for Ears {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Runs until the connection ends. Never cancelled but by its end: a receive
+/// that is cancelled may lose what it has read.
+async fn hear(
+    mut listener: PgListener,
+    heartbeat: String,
+    changed: Arc<Notify>,
+    heard: watch::Sender<Instant>,
+) {
+    while let Ok(Some(notification)) = listener.try_recv().await {
+        heard.send_replace(Instant::now());
+        if notification.channel() != heartbeat {
+            changed.notify_one();
+        }
+    }
+}

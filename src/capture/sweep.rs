@@ -1,0 +1,48 @@
+//! The sweep: whatever is pending in Postgres must be known to Redis.
+
+use sqlx::types::time::OffsetDateTime;
+
+use super::Context;
+use crate::{ledger, queue};
+
+/// Ads a page: one query, one call to Redis.
+const PAGE: i64 = 1000;
+
+/// What cut a sweep short.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error(transparent)]
+    Queue(#[from] queue::Error),
+    #[error(transparent)]
+    Ledger(#[from] ledger::Error),
+}
+
+/// Offers Redis all pending ads, oldest change first, and the rejected ones
+/// whose time has come. Answers whether Redis had no room for some of them.
+pub(super) async fn sweep(context: &Context) -> Result<bool, Error> {
+    let mut after = (OffsetDateTime::UNIX_EPOCH, String::new());
+    loop {
+        let page: Vec<(String, OffsetDateTime)> = sqlx::query_as(include_str!("pending.sql"))
+            .bind(after.0)
+            .bind(&after.1)
+            .bind(PAGE)
+            .fetch_all(&context.pool)
+            .await
+            .map_err(ledger::Error::from)?;
+        let Some((ad_id, changed_at)) = page.last().cloned() else {
+            break;
+        };
+        after = (changed_at, ad_id);
+        let ids: Vec<String> = page.into_iter().map(|(ad_id, _)| ad_id).collect();
+        if context.queue.offer(&ids).await? > 0 {
+            return Ok(true);
+        }
+        context.pushed.notify_one();
+    }
+    let due: Vec<String> = sqlx::query_scalar(include_str!("due.sql"))
+        .bind(PAGE)
+        .fetch_all(&context.pool)
+        .await
+        .map_err(ledger::Error::from)?;
+    Ok(context.queue.offer(&due).await? > 0)
+}

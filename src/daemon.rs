@@ -1,0 +1,232 @@
+//! Opens the clients, runs the loops, and ends them under a deadline.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use secrecy::ExposeSecret;
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::{
+    sync::Notify,
+    task::{Id, JoinError, JoinSet},
+};
+
+use crate::{
+    backoff::Backoff,
+    capture::{self, Capture, Listener},
+    ledger::Ledger,
+    metrics::Metrics,
+    plan::Names,
+    queue::{self, Queue},
+    report::Reporter,
+    salesforce::{self, Client},
+    settings::{self, Settings},
+    shutdown::Shutdown,
+    telemetry::Chain,
+    trouble::Trouble,
+    worker::{self, Worker},
+};
+
+/// How long a connection of the pool is waited for.
+const ACQUIRE: Duration = Duration::from_secs(5);
+
+/// The journal is shortened this often.
+const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+
+/// What keeps the daemon from running. A service that is down does not.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A setting that only shows when it is used.
+    #[error("DATABASE_URL cannot be used")]
+    Database(#[source] sqlx::Error),
+    /// The same, of Salesforce.
+    #[error("the salesforce settings cannot be used")]
+    Salesforce(#[source] salesforce::Error),
+    /// The same, of Redis.
+    #[error("the redis settings cannot be used")]
+    Redis(#[source] queue::Error),
+    /// One of the loops ended, which none of them does by itself.
+    #[error("the {0} loop ended by itself")]
+    LoopEnded(&'static str),
+    /// One of the loops panicked: a bug.
+    #[error("the {0} loop panicked")]
+    LoopPanicked(&'static str),
+}
+
+/// A pool that connects when it is used, and says who it is.
+pub fn pool(settings: &settings::Database) -> Result<(PgConnectOptions, PgPool), Error> {
+    let connect: PgConnectOptions = settings
+        .url
+        .expose_secret()
+        .parse()
+        .map_err(Error::Database)?;
+    let connect = connect.application_name("usage-sync");
+    let pool = PgPoolOptions::new()
+        .max_connections(settings.max_connections)
+        .acquire_timeout(ACQUIRE)
+        .connect_lazy_with(connect.clone());
+    Ok((connect, pool))
+}
+
+/// How the records are named.
+pub fn names(settings: &settings::Salesforce) -> Names {
+    let reserved = [Some(&settings.external_id_field), settings.revision_field.as_ref()];
+    Names {
+        prefix: settings.external_id_prefix.clone(),
+        reserved: reserved.into_iter().flatten().cloned().collect(),
+    }
+}
+
+/// Runs the daemon until it is told to stop. What is in flight then has
+/// `shutdown_timeout` to end; the rest is given back.
+pub async fn run(settings: &Settings, shutdown: Shutdown) -> Result<(), Error> {
+    let (connect, pool) = pool(&settings.database)?;
+    let client = Client::new(&settings.salesforce).map_err(Error::Salesforce)?;
+    let Some(queue) = connect_queue(settings, &shutdown).await? else {
+        return Ok(());
+    };
+    let metrics = Arc::new(Metrics::default());
+    let (pushed, sweep, changed) = (
+        Arc::new(Notify::new()),
+        Arc::new(Notify::new()),
+        Arc::new(Notify::new()),
+    );
+    let ledger = Ledger::new(pool.clone(), names(&settings.salesforce));
+
+    let listener = Listener::new(connect, pool.clone(), Arc::clone(&changed));
+    let capture = Capture::new(capture::Context {
+        pool: pool.clone(),
+        queue: queue.clone(),
+        queue_max: settings.queue.max,
+        pace: settings.capture.clone(),
+        metrics: Arc::clone(&metrics),
+        pushed: Arc::clone(&pushed),
+        sweep: Arc::clone(&sweep),
+        changed,
+    });
+    let worker = Worker::new(worker::Context {
+        ledger: ledger.clone(),
+        queue: queue.clone(),
+        salesforce: client.clone(),
+        options: worker_options(settings),
+        metrics: Arc::clone(&metrics),
+        pushed,
+        sweep,
+    });
+
+    let reporter = Reporter {
+        every: settings.metrics_interval,
+        metrics,
+        queue,
+        ledger: ledger.clone(),
+        client,
+    };
+
+    let mut loops = Loops::default();
+    loops.start("worker", worker.run(shutdown.clone()));
+    loops.start("capture", capture.run(shutdown.clone()));
+    loops.start("listener", listener.run(shutdown.clone()));
+    loops.start("metrics", reporter.run(shutdown.clone()));
+    loops.start(
+        "journal",
+        prune(ledger, settings.journal_retention, shutdown.clone()),
+    );
+    let ended = loops.run(&shutdown, settings.shutdown_timeout).await;
+    // A connection that hangs must not keep the process from ending.
+    let _closed = tokio::time::timeout(Duration::from_secs(1), pool.close()).await;
+    ended
+}
+
+/// The Redis queue, as soon as Redis answers; `None` if a stop came first.
+async fn connect_queue(settings: &Settings, shutdown: &Shutdown) -> Result<Option<Queue>, Error> {
+    let mut trouble = Trouble::with("redis");
+    loop {
+        let pause = match Queue::connect(&settings.redis, &settings.queue).await {
+            Ok(queue) => {
+                trouble.over();
+                return Ok(Some(queue));
+            }
+            Err(error) if error.is_permanent() => return Err(Error::Redis(error)),
+            Err(error) => trouble.met(&error),
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = shutdown.wait() => return Ok(None),
+        }
+    }
+}
+
+fn worker_options(settings: &Settings) -> worker::Options {
+    worker::Options {
+        batch_size: settings.worker.batch_size,
+        concurrency: settings.salesforce.max_concurrency,
+        lease: settings.queue.lease,
+        retry: Backoff {
+            base: settings.retry.base,
+            max: settings.retry.max,
+        },
+        retry_rejected: settings.retry.rejected,
+        outage: Backoff {
+            base: settings.outage.base,
+            max: settings.outage.max,
+        },
+        // What is left of the time to stop is for giving back and closing.
+        patience: settings.shutdown_timeout.mul_f64(0.8),
+    }
+}
+
+/// The loops of the daemon. None of them ends before it is told to.
+#[derive(Default)]
+struct Loops {
+    tasks: JoinSet<()>,
+    names: HashMap<Id, &'static str>,
+}
+
+impl Loops {
+    fn start(&mut self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        let id = self.tasks.spawn(work).id();
+        self.names.insert(id, name);
+    }
+
+    /// Until a stop is asked for and all loops have ended, or one of them ends
+    /// by itself.
+    async fn run(mut self, shutdown: &Shutdown, patience: Duration) -> Result<(), Error> {
+        tokio::select! {
+            () = shutdown.wait() => {}
+            Some(ended) = self.tasks.join_next_with_id() => return Err(self.early_end(ended)),
+        }
+        tracing::info!("stopping: what is in flight is finished, the rest is given back");
+        let all_ended = async { while self.tasks.join_next().await.is_some() {} };
+        tokio::select! {
+            () = all_ended => tracing::info!("stopped"),
+            () = tokio::time::sleep(patience) => {
+                tracing::warn!("stopped before everything was finished; another daemon takes it up");
+            }
+            () = shutdown.wait_for_end() => tracing::warn!("stopped at once"),
+        }
+        Ok(())
+    }
+
+    fn early_end(&self, ended: Result<(Id, ()), JoinError>) -> Error {
+        let name = |id| self.names.get(&id).copied().unwrap_or("unknown");
+        match ended {
+            Ok((id, ())) => Error::LoopEnded(name(id)),
+            Err(error) => Error::LoopPanicked(name(error.id())),
+        }
+    }
+}
+
+async fn prune(ledger: Ledger, retention: Duration, shutdown: Shutdown) {
+    let mut tick = tokio::time::interval(PRUNE_EVERY);
+    loop {
+        tokio::select! {
+            () = shutdown.wait() => return,
+            _ = tick.tick() => match ledger.prune(retention).await {
+                Ok(0) => {}
+                Ok(count) => tracing::info!(count, "journal entries past their retention removed"),
+                Err(error) => tracing::debug!(error = %Chain(&error), "journal not pruned"),
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! One metric line from time to time, in the convention of l2met, which
+//! Heroku's own lines follow: `count#` adds up, `sample#` is the newest value.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::time::interval;
+
+use crate::{
+    ledger::Ledger,
+    metrics::Metrics,
+    queue::{Health, Queue},
+    salesforce::Client,
+    shutdown::Shutdown,
+};
+
+/// Other programs of the installation learn of Salesforce's health this often.
+const PUBLISH_EVERY: Duration = Duration::from_secs(5);
+
+/// Writes the metric lines.
+pub struct Reporter {
+    /// How often.
+    pub every: Duration,
+    /// What was counted.
+    pub metrics: Arc<Metrics>,
+    /// Redis.
+    pub queue: Queue,
+    /// Postgres.
+    pub ledger: Ledger,
+    /// Salesforce.
+    pub client: Client,
+}
+
+impl Reporter {
+    /// Reports until it is told to stop, and once more then.
+    pub async fn run(self, shutdown: Shutdown) {
+        let mut report = interval(self.every);
+        let mut publish = interval(PUBLISH_EVERY);
+        // The first tick is now, when there is nothing to tell.
+        report.tick().await;
+        loop {
+            tokio::select! {
+                () = shutdown.wait() => break,
+                _ = report.tick() => self.report().await,
+                _ = publish.tick() => self.publish().await,
+            }
+        }
+        self.report().await;
+    }
+
+    fn health(&self) -> Health {
+        let (up, since) = self.metrics.salesforce.get();
+        let since = since
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let left = self
+            .client
+            .api_usage()
+            .map(|usage| i64::try_from(usage.allowed).unwrap_or(i64::MAX) - i64::try_from(usage.used).unwrap_or(i64::MAX));
+        Health {
+            up,
+            since: i64::try_from(since.as_secs()).unwrap_or_default(),
+            api_calls_left: left,
+        }
+    }
+
+    async fn publish(&self) {
+        // A Redis that does not answer is said by those who need it.
+        let _unpublished = self.queue.publish(&self.health(), PUBLISH_EVERY * 3).await;
+    }
+
+    async fn report(&self) {
+        let metrics = &self.metrics;
+        let health = self.health();
+        let depth = self.queue.depth().await.ok();
+        let overview = self.ledger.overview().await.ok();
+        tracing::info!(
+            "count#changes.captured" = metrics.changes_captured.take(),
+            "count#ads.reported" = metrics.ads_reported.take(),
+            "count#ads.rejected" = metrics.ads_rejected.take(),
+            "count#ads.retried" = metrics.ads_retried.take(),
+            "count#ads.postponed" = metrics.ads_postponed.take(),
+            "count#records.created" = metrics.records_created.take(),
+            "count#records.updated" = metrics.records_updated.take(),
+            "count#records.withdrawn" = metrics.records_withdrawn.take(),
+            "count#salesforce.calls" = metrics.calls.take(),
+            "count#salesforce.failed_calls" = metrics.failed_calls.take(),
+            "sample#salesforce.up" = u8::from(health.up),
+            "sample#salesforce.calls_left" = health.api_calls_left,
+            "sample#queue.ready" = depth.map(|depth| depth.ready),
+            "sample#queue.claimed" = depth.map(|depth| depth.claimed),
+            "sample#queue.retry" = depth.map(|depth| depth.retry),
+            "sample#ads.pending" = overview.map(|overview| overview.pending),
+            "sample#ads.rejected" = overview.map(|overview| overview.rejected),
+            "sample#lag.seconds" = overview.map(|overview| overview.lag_seconds.round()),
+            "metrics"
+        );
+    }
+}

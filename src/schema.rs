@@ -1,0 +1,82 @@
+//! The schema `usage_sync` in the app's database.
+
+use sqlx::{Connection, PgConnection, migrate::Migrator, postgres::PgConnectOptions};
+
+/// In our schema, so that it collides with nothing of the app's.
+const TABLE: &str = "usage_sync._migrations";
+
+/// The schema could not be brought up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No connection.
+    #[error("postgres cannot be reached")]
+    Connect(#[source] sqlx::Error),
+    /// The server is a standby; its data cannot be changed.
+    #[error("the database is a read-only standby")]
+    Standby,
+    /// Older than what the triggers need.
+    #[error("PostgreSQL {0} is too old: version 13 or newer is needed")]
+    TooOld(String),
+    /// A migration failed; it was rolled back.
+    #[error("a migration failed and was rolled back")]
+    Migrate(#[source] sqlx::migrate::MigrateError),
+}
+
+fn migrator() -> Migrator {
+    let mut migrator = sqlx::migrate!("./migrations");
+    migrator.create_schema("usage_sync");
+    migrator.dangerous_set_table_name(TABLE);
+    migrator
+}
+
+/// What a migration run did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Migrated {
+    /// Migrations that were there before.
+    pub before: usize,
+    /// Migrations that are there now.
+    pub now: usize,
+}
+
+/// Creates the schema or brings it up to date. It touches nothing of the
+/// app's, so it may run while the app writes; running it again does nothing,
+/// and two at once wait for each other.
+pub async fn migrate(connect: &PgConnectOptions) -> Result<Migrated, Error> {
+    let mut connection = PgConnection::connect_with(connect)
+        .await
+        .map_err(Error::Connect)?;
+    let (standby, version, number): (bool, String, i32) = sqlx::query_as(
+        "select pg_is_in_recovery(), current_setting('server_version'), \
+         current_setting('server_version_num')::int",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .map_err(Error::Connect)?;
+    if standby {
+        return Err(Error::Standby);
+    }
+    if number < 130_000 {
+        return Err(Error::TooOld(version));
+    }
+    let before = applied(&mut connection).await;
+    migrator()
+        .run(&mut connection)
+        .await
+        .map_err(Error::Migrate)?;
+    let now = applied(&mut connection).await;
+    Ok(Migrated { before, now })
+}
+
+/// Whether the schema is what this program expects, older, newer or absent.
+pub async fn is_current(connection: &mut PgConnection) -> bool {
+    applied(connection).await == migrator().iter().count()
+}
+
+async fn applied(connection: &mut PgConnection) -> usize {
+    let count: Result<i64, sqlx::Error> =
+        sqlx::query_scalar("select count(*) from usage_sync._migrations where success")
+            .fetch_one(connection)
+            .await;
+    // Before the first run there is no such table.
+    count.map_or(0, |count| usize::try_from(count).unwrap_or(0))
+}
