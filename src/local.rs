@@ -60,6 +60,12 @@ pub enum Error {
         /// What it printed.
         output: String,
     },
+    /// `openssl` did not make a certificate.
+    #[error("openssl made no certificate: {output}")]
+    Certificate {
+        /// What it printed.
+        output: String,
+    },
     /// `CREATE DATABASE` was refused.
     #[error("database {name} could not be created on the private server")]
     CreateDatabase {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -9,14 +10,17 @@ use nix::unistd::Pid;
 use super::process::{self, Process, Program};
 use super::{Error, programs};
 
+const CERTIFICATE: &str = "certificate.pem";
+const KEY: &str = "key.pem";
+
 /// How a private Redis is set up.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Where its directory is made; the system's place for temporary files
     /// unless given.
     pub parent: Option<PathBuf>,
-    /// Certificate and key as PEM files: it speaks TLS and nothing else.
-    pub tls: Option<(PathBuf, PathBuf)>,
+    /// Whether it speaks TLS, and nothing else.
+    pub tls: bool,
     /// Parameters of `redis.conf`, as name and value.
     pub settings: Vec<(String, String)>,
 }
@@ -29,7 +33,14 @@ impl Options {
         self
     }
 
-    fn arguments(&self) -> Vec<String> {
+    /// TLS with a certificate that it signed itself, as Heroku's have.
+    #[must_use]
+    pub fn over_tls(mut self) -> Self {
+        self.tls = true;
+        self
+    }
+
+    fn arguments(&self, directory: &Path) -> Vec<String> {
         let mut arguments = Vec::new();
         let mut add = |name: &str, value: &str| {
             arguments.extend([format!("--{name}"), value.to_owned()]);
@@ -40,24 +51,18 @@ impl Options {
         // when it comes back; only a crash of the machine could take it.
         add("appendonly", "yes");
         add("appendfsync", "no");
-        if let Some((certificate, key)) = &self.tls {
+        if self.tls {
             add("port", "0");
-            add("tls-cert-file", &certificate.display().to_string());
-            add("tls-key-file", &key.display().to_string());
+            add("tls-cert-file", &path(directory, CERTIFICATE));
+            add("tls-key-file", &path(directory, KEY));
             add("tls-auth-clients", "no");
         }
         for (name, value) in &self.settings {
             add(name, value);
         }
         // The watchdog puts the port behind it.
-        arguments.push(
-            if self.tls.is_some() {
-                "--tls-port"
-            } else {
-                "--port"
-            }
-            .to_owned(),
-        );
+        let port = if self.tls { "--tls-port" } else { "--port" };
+        arguments.push(port.to_owned());
         arguments
     }
 }
@@ -71,20 +76,20 @@ pub struct Redis {
 impl Redis {
     /// Starts an empty server on a free port.
     pub async fn start(options: Options) -> Result<Self, Error> {
+        let program = programs::find("redis-server")?;
+        let directory = process::directory(options.parent.as_deref(), None)?;
+        if options.tls {
+            make_certificate(directory.path())?;
+        }
         let program = Program {
-            path: programs::find("redis-server")?,
-            arguments: options.arguments(),
+            path: program,
+            arguments: options.arguments(directory.path()),
             user: None,
             end: Signal::SIGKILL,
             ready: is_ready,
         };
-        let directory = process::directory(options.parent.as_deref(), None)?;
         let process = Process::start(directory, program).await?;
-        let scheme = if options.tls.is_some() {
-            "rediss"
-        } else {
-            "redis"
-        };
+        let scheme = if options.tls { "rediss" } else { "redis" };
         Ok(Self { process, scheme })
     }
 
@@ -145,6 +150,31 @@ impl Redis {
     pub fn thaw(&self) {
         self.process.signal_all(Signal::SIGCONT);
     }
+}
+
+/// Makes a key and a certificate for the loopback address, signed by itself.
+fn make_certificate(directory: &Path) -> Result<(), Error> {
+    let program = programs::find("openssl")?;
+    let output = process::command(&program, None)
+        .args(["req", "-x509", "-nodes", "-newkey", "ec"])
+        .args(["-pkeyopt", "ec_paramgen_curve:prime256v1"])
+        .args(["-subj", "/CN=127.0.0.1", "-days", "2"])
+        .args(["-addext", "subjectAltName=IP:127.0.0.1"])
+        .args(["-keyout", &path(directory, KEY)])
+        .args(["-out", &path(directory, CERTIFICATE)])
+        .stdin(Stdio::null())
+        .output()
+        .map_err(Error::io("run", &program))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(Error::Certificate {
+        output: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+    })
+}
+
+fn path(directory: &Path, file: &str) -> String {
+    directory.join(file).display().to_string()
 }
 
 /// Redis says so in its log once the port is open and its data are loaded.

@@ -10,6 +10,7 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use redis::AsyncCommands;
 use sqlx::{Connection, PgConnection};
+use tokio::time::timeout;
 use usage_sync::local::{Postgres, PostgresOptions, Redis, RedisOptions};
 
 use crate::support::{self, Mode, PATIENCE, Proxy, wait_until};
@@ -22,10 +23,17 @@ async fn one(url: &str) -> Result<i32, sqlx::Error> {
 }
 
 async fn redis_client(url: &str) -> redis::RedisResult<redis::aio::MultiplexedConnection> {
+    // The default of 500 ms is too short for a busy machine.
+    let patient = redis::AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE));
     redis::Client::open(url)?
-        .get_multiplexed_async_connection()
+        .get_multiplexed_async_connection_with_config(&patient)
         .await
 }
+
+/// Long enough to call it silence; too long for no test.
+const SILENCE: Duration = Duration::from_millis(100);
 
 #[tokio::test]
 async fn a_killed_postgres_comes_back_on_its_port_with_what_was_committed() {
@@ -84,7 +92,7 @@ async fn a_frozen_postgres_answers_when_it_thaws() {
 
     database.server.freeze();
     let mut answer = Box::pin(sqlx::query("select 1").execute(&mut connection));
-    let early = tokio::time::timeout(Duration::from_millis(100), &mut answer).await;
+    let early = timeout(SILENCE, &mut answer).await;
     assert!(early.is_err(), "a frozen server does not answer");
     database.server.thaw();
 
@@ -148,6 +156,24 @@ async fn redis_takes_its_parameters() {
         .unwrap();
 
     assert_eq!(answer, ["maxmemory", "26214400"]);
+}
+
+#[tokio::test]
+async fn redis_speaks_tls_with_a_certificate_that_nobody_vouches_for() {
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .ok();
+    let server = support::redis_with(RedisOptions::default().over_tls()).await;
+
+    let checked = redis_client(&server.url()).await;
+    let mut trusting = redis_client(&format!("{}#insecure", server.url()))
+        .await
+        .unwrap();
+
+    let refusal = checked.err().expect("it is refused").to_string();
+    assert!(refusal.contains("certificate"), "{refusal}");
+    let length: usize = trusting.llen("queue").await.unwrap();
+    assert_eq!(length, 0);
 }
 
 /// The test runs itself once more as the owner of two servers, and kills it.
@@ -231,16 +257,18 @@ async fn the_proxy_cuts_stalls_delays_and_swallows() {
     let _: usize = client.rpush("queue", "passed").await.unwrap();
 
     proxy.set(Mode::SwallowReplies);
-    let swallowed: redis::RedisResult<usize> = client.rpush("queue", "swallowed").await;
-    assert!(swallowed.is_err(), "the answer vanished");
-    let length: usize = direct.llen("queue").await.unwrap();
-    assert_eq!(length, 2, "the request did not");
+    let answer = timeout(SILENCE, client.rpush::<_, _, usize>("queue", "swallowed")).await;
+    assert!(answer.is_err(), "the answer vanished");
+    wait_until("the request, which did not", PATIENCE, async || {
+        direct.llen::<_, usize>("queue").await.unwrap() == 2
+    })
+    .await;
 
     proxy.set(Mode::Pass);
     let mut client = connect().await.unwrap();
     proxy.set(Mode::Stall);
-    let stalled: redis::RedisResult<usize> = client.rpush("queue", "stalled").await;
-    assert!(stalled.is_err(), "nothing passes");
+    let answer = timeout(SILENCE, client.rpush::<_, _, usize>("queue", "stalled")).await;
+    assert!(answer.is_err(), "nothing passes");
     let length: usize = direct.llen("queue").await.unwrap();
     assert_eq!(length, 2, "nothing passes");
     proxy.set(Mode::Pass);

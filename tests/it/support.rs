@@ -8,11 +8,12 @@ mod daemon;
 mod proxy;
 mod wait;
 
+use std::error::Error;
 use std::path::Path;
 
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
-use usage_sync::local::{Postgres, PostgresOptions, Redis, RedisOptions};
+use usage_sync::local::{self, Postgres, PostgresOptions, Redis, RedisOptions};
 
 pub(crate) use daemon::Daemon;
 pub(crate) use proxy::{Mode, Proxy};
@@ -50,7 +51,7 @@ pub(crate) async fn postgres_with(options: PostgresOptions) -> Database {
         ..options
     })
     .await
-    .unwrap_or_else(|error| panic!("{error}"));
+    .unwrap_or_else(|error| fail(&error));
     let url = server
         .create_database("app")
         .await
@@ -67,5 +68,13 @@ pub(crate) async fn redis() -> Redis {
 pub(crate) async fn redis_with(options: RedisOptions) -> Redis {
     Redis::start(options)
         .await
-        .unwrap_or_else(|error| panic!("{error}"))
+        .unwrap_or_else(|error| fail(&error))
+}
+
+/// What people read, with its cause.
+fn fail<T>(error: &local::Error) -> T {
+    match error.source() {
+        Some(cause) => panic!("{error}: {cause}"),
+        None => panic!("{error}"),
+    }
 }
