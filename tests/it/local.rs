@@ -170,7 +170,7 @@ async fn redis_speaks_tls_with_a_certificate_that_nobody_vouches_for() {
         .await
         .unwrap();
 
-    let refusal = checked.err().expect("it is refused").to_string();
+    let refusal = checked.expect_err("it is refused").to_string();
     assert!(refusal.contains("certificate"), "{refusal}");
     let length: usize = trusting.llen("queue").await.unwrap();
     assert_eq!(length, 0);
