@@ -71,7 +71,10 @@ pub fn pool(settings: &settings::Database) -> Result<(PgConnectOptions, PgPool),
 
 /// How the records are named.
 pub fn names(settings: &settings::Salesforce) -> Names {
-    let reserved = [Some(&settings.external_id_field), settings.revision_field.as_ref()];
+    let reserved = [
+        Some(&settings.external_id_field),
+        settings.revision_field.as_ref(),
+    ];
     Names {
         prefix: settings.external_id_prefix.clone(),
         reserved: reserved.into_iter().flatten().cloned().collect(),

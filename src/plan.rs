@@ -224,7 +224,12 @@ pub fn plan(
 pub fn blank<'a>(bodies: impl Iterator<Item = &'a str>) -> String {
     let mut names: BTreeMap<String, ()> = BTreeMap::new();
     for body in bodies {
-        names.extend(members(body).unwrap_or_default().into_keys().map(|name| (name, ())));
+        names.extend(
+            members(body)
+                .unwrap_or_default()
+                .into_keys()
+                .map(|name| (name, ())),
+        );
     }
     serde_json::to_string(&names).unwrap_or_else(|_| String::from("{}"))
 }

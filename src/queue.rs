@@ -154,10 +154,7 @@ struct Scripts {
 
 impl Queue {
     /// Connects and checks the server's version.
-    pub async fn connect(
-        redis: &settings::Redis,
-        queue: &settings::Queue,
-    ) -> Result<Self, Error> {
+    pub async fn connect(redis: &settings::Redis, queue: &settings::Queue) -> Result<Self, Error> {
         let connection = connection::open(redis).await?;
         let queue = Self::new(connection, queue);
         let server = server(&mut queue.connection.clone()).await?;
@@ -373,7 +370,10 @@ impl Queue {
     /// Leaves word of Salesforce's health for the other programs of this
     /// installation, for as long as given.
     pub async fn publish(&self, health: &Health, lasting: Duration) -> Result<(), Error> {
-        let failed = |source| Error::Command { operation: "publish", source };
+        let failed = |source| Error::Command {
+            operation: "publish",
+            source,
+        };
         let text = serde_json::to_string(health).unwrap_or_default();
         redis::cmd("SET")
             .arg(&self.keys.salesforce)
@@ -392,7 +392,10 @@ impl Queue {
             .arg(&self.keys.salesforce)
             .query_async(&mut self.connection.clone())
             .await
-            .map_err(|source| Error::Command { operation: "tell salesforce's health", source })?;
+            .map_err(|source| Error::Command {
+                operation: "tell salesforce's health",
+                source,
+            })?;
         Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
     }
 

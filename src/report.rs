@@ -55,10 +55,10 @@ impl Reporter {
         let since = since
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
-        let left = self
-            .client
-            .api_usage()
-            .map(|usage| i64::try_from(usage.allowed).unwrap_or(i64::MAX) - i64::try_from(usage.used).unwrap_or(i64::MAX));
+        let left = self.client.api_usage().map(|usage| {
+            i64::try_from(usage.allowed).unwrap_or(i64::MAX)
+                - i64::try_from(usage.used).unwrap_or(i64::MAX)
+        });
         Health {
             up,
             since: i64::try_from(since.as_secs()).unwrap_or_default(),

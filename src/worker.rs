@@ -170,7 +170,8 @@ impl Worker {
     async fn stop(mut self) {
         let deadline = tokio::time::Instant::now() + self.context.options.patience;
         self.give_back().await;
-        while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.tasks.join_next()).await {
+        while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.tasks.join_next()).await
+        {
             self.ended(ended).await;
             self.give_back().await;
         }
@@ -194,7 +195,10 @@ impl Worker {
         }
         match self.gate.permit(now) {
             Permit::Full => {
-                self.claim(self.context.options.batch_size * self.context.options.concurrency, false);
+                self.claim(
+                    self.context.options.batch_size * self.context.options.concurrency,
+                    false,
+                );
             }
             Permit::Trial => {
                 if !self.send_one(true) {
@@ -203,7 +207,8 @@ impl Worker {
             }
             Permit::Probe => {
                 let client = self.context.salesforce.clone();
-                self.tasks.spawn(async move { Event::Probed(client.probe().await) });
+                self.tasks
+                    .spawn(async move { Event::Probed(client.probe().await) });
             }
             Permit::Wait(at) => self.next_look = at,
             Permit::Pending => self.next_look = now + IDLE_LOOK.base,
@@ -252,7 +257,11 @@ impl Worker {
             } => {
                 self.in_flight -= 1;
                 self.lanes.finish(&contracts);
-                let what = if trial { Failed::Trial } else { Failed::Straggler };
+                let what = if trial {
+                    Failed::Trial
+                } else {
+                    Failed::Straggler
+                };
                 self.answered(what, trouble).await;
             }
             Event::Probed(Ok(())) => {
@@ -277,7 +286,8 @@ impl Worker {
                 self.next_look = now;
                 let nothing = parcels.is_empty();
                 self.hands.retain(|hand| hand.strong_count() > 0);
-                self.hands.extend(parcels.first().map(|parcel| Arc::downgrade(&parcel.hand)));
+                self.hands
+                    .extend(parcels.first().map(|parcel| Arc::downgrade(&parcel.hand)));
                 for parcel in parcels {
                     self.lanes.push(contracts(&parcel.ads), parcel);
                 }
@@ -305,7 +315,8 @@ impl Worker {
                 self.context.metrics.salesforce.set(true);
                 tracing::info!(
                     duration_ms = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX),
-                    "{}", said_over(cause)
+                    "{}",
+                    said_over(cause)
                 );
             }
             return;
@@ -346,7 +357,10 @@ async fn recover_ids(context: &Context) {
         );
     }
     if recovered.lost > 0 {
-        tracing::warn!(count = recovered.lost, "queued ads anew that redis had lost");
+        tracing::warn!(
+            count = recovered.lost,
+            "queued ads anew that redis had lost"
+        );
     }
     if recovered.emptied {
         context.sweep.notify_one();
@@ -361,7 +375,9 @@ fn cause(error: &SalesforceError) -> Cause {
         Class::Outage { pause: Pause::Long } => Cause::DailyLimit,
         Class::Configuration | Class::Expired => Cause::Configuration,
         // What is left is not known to be anyone's fault in particular.
-        Class::Outage { pause: Pause::Short }
+        Class::Outage {
+            pause: Pause::Short,
+        }
         | Class::Contention
         | Class::Rejected
         | Class::Superseded
@@ -373,7 +389,9 @@ fn say_began(cause: Cause, error: &SalesforceError) {
     let remedy = error.remedy().unwrap_or_default();
     let error = Chain(error);
     match cause {
-        Cause::Outage => tracing::warn!(%error, "salesforce is down: reporting pauses, nothing is lost"),
+        Cause::Outage => {
+            tracing::warn!(%error, "salesforce is down: reporting pauses, nothing is lost")
+        }
         Cause::DailyLimit => {
             tracing::warn!(%error, "the org's daily calls are used up: reporting pauses");
         }

@@ -39,7 +39,9 @@ impl Rush {
         if moved == 0 {
             return false;
         }
-        let close = self.last.is_some_and(|last| now.duration_since(last) <= CLOSE);
+        let close = self
+            .last
+            .is_some_and(|last| now.duration_since(last) <= CLOSE);
         self.close = if close { self.close + 1 } else { 0 };
         self.last = Some(now);
         self.close >= MANY || moved >= LARGE

@@ -33,11 +33,10 @@ impl Moved {
 /// Moves one batch.
 pub(super) async fn move_batch(pool: &PgPool) -> Result<Moved, Error> {
     let mut transaction = pool.begin_with(BEGIN).await?;
-    let (changes, ad_ids): (i64, Option<Vec<String>>) =
-        sqlx::query_as(include_str!("move.sql"))
-            .bind(BATCH)
-            .fetch_one(&mut *transaction)
-            .await?;
+    let (changes, ad_ids): (i64, Option<Vec<String>>) = sqlx::query_as(include_str!("move.sql"))
+        .bind(BATCH)
+        .fetch_one(&mut *transaction)
+        .await?;
     transaction.commit().await?;
     Ok(Moved {
         changes: usize::try_from(changes).unwrap_or(0),

@@ -44,10 +44,8 @@ impl Error {
 
     /// The database's own words.
     pub fn message(&self) -> String {
-        let (Self::Unavailable(error)
-        | Self::View(error)
-        | Self::Row(error)
-        | Self::Schema(error)) = self;
+        let (Self::Unavailable(error) | Self::View(error) | Self::Row(error) | Self::Schema(error)) =
+            self;
         match error.as_database_error() {
             Some(error) => error.message().to_owned(),
             None => error.to_string(),

@@ -53,11 +53,10 @@ impl Ledger {
     /// until [`Fence::commit`].
     pub async fn fence(&self, ids: &[String]) -> Result<Fence, Error> {
         let mut transaction = self.begin(BEGIN_DURABLE).await?;
-        let fenced: Vec<(String, i64, i64, i32, bool)> =
-            sqlx::query_as(include_str!("fence.sql"))
-                .bind(ids)
-                .fetch_all(&mut *transaction)
-                .await?;
+        let fenced: Vec<(String, i64, i64, i32, bool)> = sqlx::query_as(include_str!("fence.sql"))
+            .bind(ids)
+            .fetch_all(&mut *transaction)
+            .await?;
         let orphans: Vec<&str> = fenced
             .iter()
             .filter(|(.., overtaken)| *overtaken)
@@ -106,8 +105,10 @@ impl Ledger {
 
     /// Forgets an intent of which nothing was sent.
     pub async fn abandon(&self, intent: Intent, ads: &[(String, i64)]) -> Result<(), Error> {
-        let (ad_ids, tokens): (Vec<&str>, Vec<i64>) =
-            ads.iter().map(|(ad_id, token)| (ad_id.as_str(), *token)).unzip();
+        let (ad_ids, tokens): (Vec<&str>, Vec<i64>) = ads
+            .iter()
+            .map(|(ad_id, token)| (ad_id.as_str(), *token))
+            .unzip();
         let mut transaction = self.begin(BEGIN).await?;
         sqlx::query(include_str!("abandon.sql"))
             .bind(ad_ids)
@@ -150,7 +151,9 @@ impl Fence {
             external_ids.push(operation.external_id.as_str());
             contracts.push(operation.contract.as_deref().unwrap_or_default());
         }
-        let bodies = operations.iter().map(|(_, operation)| operation.body.as_str());
+        let bodies = operations
+            .iter()
+            .map(|(_, operation)| operation.body.as_str());
         let (id,): (i64,) = sqlx::query_as(include_str!("intend.sql"))
             .bind(ad_ids)
             .bind(lines)

@@ -96,8 +96,10 @@ impl Ledger {
         let sent = of(&overtaken, |outcome| !matches!(outcome, Outcome::NotSent));
         doubt(&mut transaction, &[doubtful, sent].concat()).await?;
         journal(&mut transaction, &mine).await?;
-        let overtaken: HashSet<String> =
-            overtaken.iter().map(|answer| answer.ad_id.clone()).collect();
+        let overtaken: HashSet<String> = overtaken
+            .iter()
+            .map(|answer| answer.ad_id.clone())
+            .collect();
         if !overtaken.is_empty() {
             sqlx::query(include_str!("overtaken.sql"))
                 .bind(overtaken.iter().map(String::as_str).collect::<Vec<_>>())
@@ -248,7 +250,10 @@ async fn doubt(transaction: &mut Pg, entries: &[Entry<'_>]) -> Result<(), Error>
     }
     let text = |of: fn(&Entry<'_>) -> String| -> Vec<String> { entries.iter().map(of).collect() };
     let optional = |of: for<'a> fn(&'a Operation) -> Option<&'a str>| -> Vec<Option<&str>> {
-        entries.iter().map(|(_, operation, _)| of(operation)).collect()
+        entries
+            .iter()
+            .map(|(_, operation, _)| of(operation))
+            .collect()
     };
     sqlx::query(include_str!("doubt.sql"))
         .bind(text(|(_, operation, _)| operation.external_id.clone()))
@@ -256,7 +261,11 @@ async fn doubt(transaction: &mut Pg, entries: &[Entry<'_>]) -> Result<(), Error>
         .bind(text(|(_, operation, _)| operation.line.clone()))
         .bind(optional(|operation| operation.contract.as_deref()))
         .bind(optional(|operation| operation.salesforce_id.as_deref()))
-        .bind(blank(entries.iter().map(|(_, operation, _)| operation.body.as_str())))
+        .bind(blank(
+            entries
+                .iter()
+                .map(|(_, operation, _)| operation.body.as_str()),
+        ))
         .execute(&mut **transaction)
         .await?;
     Ok(())
@@ -276,9 +285,8 @@ async fn journal(transaction: &mut Pg, answers: &[&Answer]) -> Result<(), Error>
     if lines.is_empty() {
         return Ok(());
     }
-    let required = |of: for<'a> fn(&'a Line<'a>) -> &'a str| -> Vec<&str> {
-        lines.iter().map(of).collect()
-    };
+    let required =
+        |of: for<'a> fn(&'a Line<'a>) -> &'a str| -> Vec<&str> { lines.iter().map(of).collect() };
     let optional = |of: for<'a> fn(&'a Line<'a>) -> Option<&'a str>| -> Vec<Option<&str>> {
         lines.iter().map(of).collect()
     };
@@ -288,8 +296,12 @@ async fn journal(transaction: &mut Pg, answers: &[&Answer]) -> Result<(), Error>
         .bind(required(|line| line.action))
         .bind(required(|line| &line.answer.ad_id))
         .bind(optional(|line| line.operation.map(|o| o.line.as_str())))
-        .bind(optional(|line| line.operation.map(|o| o.external_id.as_str())))
-        .bind(optional(|line| line.operation.and_then(|o| o.contract.as_deref())))
+        .bind(optional(|line| {
+            line.operation.map(|o| o.external_id.as_str())
+        }))
+        .bind(optional(|line| {
+            line.operation.and_then(|o| o.contract.as_deref())
+        }))
         .bind(optional(|line| line.salesforce_id))
         .bind(number(|line| line.answer.version))
         .bind(number(|line| line.answer.token))

@@ -38,7 +38,10 @@ pub struct Server {
 impl Server {
     /// `LPOP` with a count came with Redis 6.2.
     pub fn is_supported(&self) -> bool {
-        let mut parts = self.version.split('.').map(|part| part.parse().unwrap_or(0));
+        let mut parts = self
+            .version
+            .split('.')
+            .map(|part| part.parse().unwrap_or(0));
         let version: (u32, u32) = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
         version >= (6, 2)
     }

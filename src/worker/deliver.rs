@@ -34,7 +34,10 @@ pub async fn deliver(client: &Client, ads: Vec<PlannedAd>, size: usize) -> Deliv
     let mut delivery = Delivery {
         client,
         size,
-        results: ads.iter().map(|ad| vec![Sent::Not; ad.operations.len()]).collect(),
+        results: ads
+            .iter()
+            .map(|ad| vec![Sent::Not; ad.operations.len()])
+            .collect(),
         ads: &ads,
         calls: 0,
     };
@@ -291,7 +294,10 @@ fn verdict(results: &[Sent]) -> Verdict {
     if results.iter().all(|sent| matches!(sent, Sent::Done(_))) {
         return Verdict::Reported;
     }
-    if results.iter().any(|sent| matches!(sent, Sent::InDoubt(None))) {
+    if results
+        .iter()
+        .any(|sent| matches!(sent, Sent::InDoubt(None)))
+    {
         return Verdict::Postponed;
     }
     let text = |refused: &Refused| (refused.code.clone(), refused.message.clone());

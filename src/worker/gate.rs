@@ -144,7 +144,13 @@ impl Gate {
     /// Something failed. While the gate is closed only the probe or the trial
     /// that was handed out counts: the stragglers of the first failure say
     /// nothing new.
-    pub fn failed(&mut self, what: Failed, cause: Cause, now: Instant, chance: f64) -> Option<Turn> {
+    pub fn failed(
+        &mut self,
+        what: Failed,
+        cause: Cause,
+        now: Instant,
+        chance: f64,
+    ) -> Option<Turn> {
         let pace = self.pace(cause);
         match &mut self.state {
             // It may have been one lost answer: a probe tells.
@@ -225,7 +231,10 @@ mod tests {
     fn one_lost_answer_costs_one_probe_and_no_line() {
         let (mut gate, now) = (gate(), Instant::now());
 
-        assert_eq!(gate.failed(Failed::Straggler, Cause::Outage, now, 1.0), None);
+        assert_eq!(
+            gate.failed(Failed::Straggler, Cause::Outage, now, 1.0),
+            None
+        );
         assert_eq!(gate.permit(now), Permit::Probe);
         assert_eq!(gate.permit(now), Permit::Pending);
         gate.probe_answered();
@@ -286,7 +295,10 @@ mod tests {
             gate.failed(Failed::Straggler, Cause::Configuration, now, 1.0),
             Some(Turn::Began(Cause::Configuration))
         );
-        assert_eq!(gate.failed(Failed::Straggler, Cause::Configuration, now, 1.0), None);
+        assert_eq!(
+            gate.failed(Failed::Straggler, Cause::Configuration, now, 1.0),
+            None
+        );
         assert!(matches!(gate.permit(now), Permit::Wait(_)));
     }
 

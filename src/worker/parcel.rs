@@ -26,7 +26,10 @@ impl PlannedAd {
     }
 
     fn count(&self, action: Action) -> usize {
-        self.operations.iter().filter(|op| op.action == action).count()
+        self.operations
+            .iter()
+            .filter(|op| op.action == action)
+            .count()
     }
 
     fn contract(&self) -> Option<&str> {

@@ -39,15 +39,16 @@ pub(super) enum Error {
 }
 
 /// Claims up to `most` ads. `None` when none waits.
-pub(super) async fn prepare(
-    context: &Context,
-    most: usize,
-) -> Result<Option<Vec<Parcel>>, Error> {
+pub(super) async fn prepare(context: &Context, most: usize) -> Result<Option<Vec<Parcel>>, Error> {
     let Some(claim) = context.queue.claim(most).await? else {
         return Ok(None);
     };
     let ids = claim.ids.clone();
-    let hand = Arc::new(Hand::new(context.queue.clone(), claim, context.options.lease));
+    let hand = Arc::new(Hand::new(
+        context.queue.clone(),
+        claim,
+        context.options.lease,
+    ));
     let mut parcels = Vec::new();
     // A failure in the app's view is halved until the ad that causes it
     // stands alone.
@@ -84,8 +85,11 @@ async fn parcels_of(
     let mut fence = context.ledger.fence(ids).await?;
     let ads = fence.take_ads();
     let known: HashSet<&str> = ads.iter().map(|ad| ad.ad_id.as_str()).collect();
-    let strangers: Vec<String> =
-        ids.iter().filter(|id| !known.contains(id.as_str())).cloned().collect();
+    let strangers: Vec<String> = ids
+        .iter()
+        .filter(|id| !known.contains(id.as_str()))
+        .cloned()
+        .collect();
     drop(known);
 
     let (planned, settled) = plan_all(context, &mut fence, ads).await?;
@@ -113,7 +117,11 @@ async fn parcels_of(
 fn operations(ads: &[PlannedAd]) -> Vec<(&str, &Operation)> {
     let mut operations = Vec::new();
     for ad in ads {
-        operations.extend(ad.operations.iter().map(|operation| (ad.ad_id.as_str(), operation)));
+        operations.extend(
+            ad.operations
+                .iter()
+                .map(|operation| (ad.ad_id.as_str(), operation)),
+        );
     }
     operations
 }

@@ -56,8 +56,11 @@ pub(super) async fn deliver_and_settle(
 /// returns by itself: the lease ends, and the intent is taken over.
 pub(super) async fn abandon(context: &Context, parcel: Parcel) {
     let ids = parcel.ids();
-    let tokens: Vec<(String, i64)> =
-        parcel.ads.into_iter().map(|ad| (ad.ad_id, ad.token)).collect();
+    let tokens: Vec<(String, i64)> = parcel
+        .ads
+        .into_iter()
+        .map(|ad| (ad.ad_id, ad.token))
+        .collect();
     let abandoned = context.ledger.abandon(parcel.intent, &tokens).await;
     if let Err(error) = abandoned {
         tracing::debug!(error = %Chain(&error), "an intent could not be taken back");
