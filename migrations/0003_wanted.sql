@@ -72,24 +72,21 @@ end
 $$;
 
 -- The ads of the view after a given one, in the order of the view's own type.
-create function usage_sync.page(after text, size integer)
+-- With `since`, only those that changed then or later, which asks for a column
+-- changed_at in the view.
+create function usage_sync.page(after text, size integer, since timestamptz default null)
 returns table (ad_id text)
 language plpgsql stable
 as $$
-declare
-    key_type text := usage_sync.key_type();
 begin
-    if after is null then
-        return query execute
-            'select ad_id::text from
-                (select distinct ad_id from usage_sync.usage order by ad_id limit $1) as page'
-        using size;
-    else
-        return query execute pg_catalog.format(
-            'select ad_id::text from
-                (select distinct ad_id from usage_sync.usage where ad_id > $1::text::%s
-                 order by ad_id limit $2) as page', key_type)
-        using after, size;
-    end if;
+    return query execute pg_catalog.format(
+        'select ad_id::text from (
+             select distinct ad_id from usage_sync.usage
+             where ($1 is null or ad_id > $1::text::%s) %s
+             order by ad_id limit $2
+         ) as page',
+        usage_sync.key_type(),
+        case when since is not null then 'and changed_at >= $3' end)
+    using after, size, since;
 end
 $$;

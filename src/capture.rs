@@ -10,7 +10,6 @@
 
 mod awake;
 mod listener;
-mod outbox;
 mod sweep;
 
 use std::{
@@ -22,7 +21,7 @@ use sqlx::PgPool;
 use tokio::{sync::Notify, time::interval};
 
 use crate::{
-    metrics::Metrics, queue::Queue, settings, shutdown::Shutdown, telemetry::Chain,
+    metrics::Metrics, outbox, queue::Queue, settings, shutdown::Shutdown, telemetry::Chain,
     trouble::Trouble,
 };
 use awake::Rush;

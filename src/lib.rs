@@ -7,6 +7,7 @@ pub mod ledger;
 #[cfg(feature = "sandbox")]
 pub mod local;
 pub mod metrics;
+pub mod outbox;
 pub mod plan;
 pub mod queue;
 pub mod report;

@@ -21,7 +21,7 @@ pub enum Error {
 
 impl Error {
     /// The class of a failure while the view was read.
-    pub(super) fn of_view(error: sqlx::Error) -> Self {
+    pub(crate) fn of_view(error: sqlx::Error) -> Self {
         match sqlstate(&error).as_deref() {
             // Undefined or forbidden things, and types that do not compare.
             Some(code) if code.starts_with("42") => Self::View(error),

@@ -1,0 +1,137 @@
+//! `usage-sync backfill`: every ad of the view is looked at again.
+
+use std::{
+    io::Write as _,
+    time::{Duration, Instant},
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use sqlx::{PgPool, types::time::OffsetDateTime};
+use usage_sync::{outbox, settings::Settings, shutdown::Shutdown};
+
+use super::{Exit, Failure, args::BackfillArgs, connect};
+
+/// Ads a page: one short transaction beside live traffic.
+const PAGE: i32 = 1000;
+
+/// Off a terminal, a line this often.
+const SAY_EVERY: Duration = Duration::from_secs(10);
+
+/// Enqueues the ads of the view in pages, then those that have records in
+/// Salesforce and are no longer in the view. Looking at an ad twice costs
+/// nothing: what Salesforce holds already is not sent again.
+pub(super) async fn run(
+    settings: &Settings,
+    args: &BackfillArgs,
+    shutdown: &Shutdown,
+) -> Result<Exit, Failure> {
+    let pool = connect::postgres(settings).await?;
+    let total = outbox::count_of_view(&pool).await.map_err(connect::failed)?;
+    let mut progress = Progress::of(total);
+    let since = args.since.map(|day| day.midnight().assume_utc());
+
+    let mut after = args.after.clone();
+    loop {
+        let page = outbox::page_of_view(&pool, after.as_deref(), PAGE, since)
+            .await
+            .map_err(|error| explain_since(error, since))?;
+        let Some(last) = page.last().cloned() else {
+            break;
+        };
+        if !args.dry_run {
+            outbox::queue(&pool, &page).await.map_err(connect::failed)?;
+        }
+        progress.add(page.len());
+        if shutdown.is_stopping() {
+            progress.end();
+            writeln!(
+                std::io::stderr(),
+                "stopped after {} ads; go on with: usage-sync backfill --after '{last}'",
+                progress.done
+            )?;
+            return Ok(Exit::Interrupted);
+        }
+        after = Some(last);
+    }
+    let of_view = progress.done;
+    // Which of those that are gone changed lately, nobody knows.
+    let gone = if since.is_none() {
+        left_over(&pool, args.dry_run, &mut progress).await?
+    } else {
+        0
+    };
+    progress.end();
+
+    let verb = if args.dry_run { "would be enqueued" } else { "enqueued" };
+    let mut out = std::io::stdout();
+    writeln!(out, "{of_view} ads of usage_sync.usage {verb}")?;
+    if gone > 0 {
+        writeln!(out, "{gone} ads {verb} that it no longer has: their records will be withdrawn")?;
+    }
+    Ok(Exit::Done)
+}
+
+async fn left_over(pool: &PgPool, dry_run: bool, progress: &mut Progress) -> Result<usize, Failure> {
+    let (mut after, mut count) = (None, 0);
+    loop {
+        let (last, gone) = outbox::page_of_left_over(pool, after.as_deref(), PAGE)
+            .await
+            .map_err(connect::failed)?;
+        if last.is_none() {
+            return Ok(count);
+        }
+        after = last;
+        if !dry_run && !gone.is_empty() {
+            outbox::queue(pool, &gone).await.map_err(connect::failed)?;
+        }
+        count += gone.len();
+        progress.add(gone.len());
+    }
+}
+
+fn explain_since(error: usage_sync::ledger::Error, since: Option<OffsetDateTime>) -> Failure {
+    // PostgreSQL: Appendix A, Error Codes: undefined_column.
+    if since.is_some() && error.code().as_deref() == Some("42703") {
+        return Failure::new(Exit::Usage, "--since needs a column changed_at in usage_sync.usage")
+            .because(&error)
+            .remedy("add the column to the view, or leave --since out: a backfill of all ads sends only what differs");
+    }
+    connect::failed(error)
+}
+
+/// A bar on a terminal, a line from time to time elsewhere.
+struct Progress {
+    bar: ProgressBar,
+    total: u64,
+    done: usize,
+    said: Instant,
+}
+
+impl Progress {
+    fn of(total: u64) -> Self {
+        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} ads, {per_sec}, {eta} left");
+        let bar = ProgressBar::new(total);
+        Self {
+            bar: match style {
+                Ok(style) => bar.with_style(style),
+                Err(_) => bar,
+            },
+            total,
+            done: 0,
+            said: Instant::now(),
+        }
+    }
+
+    fn add(&mut self, more: usize) {
+        self.done += more;
+        self.bar.inc(more as u64);
+        if self.bar.is_hidden() && self.said.elapsed() >= SAY_EVERY {
+            tracing::info!(done = self.done, total = self.total, "backfill goes on");
+            self.said = Instant::now();
+        }
+    }
+
+    fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,201 @@
+//! Postgres: the server, our schema, the app's view and its index.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, postgres::PgListener};
+use usage_sync::{daemon, schema, settings::Settings};
+
+use super::Item;
+
+/// A notification crosses a database in less than a millisecond.
+const ROUND_TRIP: Duration = Duration::from_secs(2);
+
+pub(super) async fn check(settings: &Settings) -> Vec<Item> {
+    let pool = match daemon::pool(&settings.database) {
+        Ok((_, pool)) => pool,
+        Err(error) => return vec![Item::failed("postgres", error.to_string(), "correct DATABASE_URL")],
+    };
+    let mut connection = match pool.acquire().await {
+        Ok(connection) => connection,
+        Err(error) => {
+            let remedy = "start Postgres, or correct DATABASE_URL";
+            return vec![Item::failed("postgres", error.to_string(), remedy)];
+        }
+    };
+    let mut items = vec![server(&mut connection).await];
+    items.push(if schema::is_current(&mut connection).await {
+        Item::ok("schema", "usage_sync is up to date")
+    } else {
+        Item::failed("schema", "usage_sync is missing or of another version", "run `usage-sync migrate`")
+    });
+    items.push(listen(&pool).await);
+    let columns = view(&mut connection).await;
+    let readable = matches!(columns.state, super::State::Ok);
+    items.push(columns);
+    if readable {
+        items.push(index(&mut connection).await);
+        items.push(watched(&mut connection).await);
+    }
+    items
+}
+
+async fn server(connection: &mut PgConnection) -> Item {
+    let answer: Result<(String, bool), sqlx::Error> =
+        sqlx::query_as("select current_setting('server_version'), pg_is_in_recovery()")
+            .fetch_one(connection)
+            .await;
+    match answer {
+        Ok((version, false)) => Item::ok("postgres", format!("version {version}")),
+        Ok((version, true)) => Item::failed(
+            "postgres",
+            format!("version {version}, a read-only standby"),
+            "point DATABASE_URL at the primary",
+        ),
+        Err(error) => Item::failed("postgres", error.to_string(), "look at the server's log"),
+    }
+}
+
+/// A notification to ourselves has to arrive.
+async fn listen(pool: &PgPool) -> Item {
+    let round_trip = async {
+        let mut listener = PgListener::connect_with(pool).await?;
+        listener.listen("usage_sync_check").await?;
+        sqlx::query("notify usage_sync_check").execute(pool).await?;
+        listener.recv().await
+    };
+    match tokio::time::timeout(ROUND_TRIP, round_trip).await {
+        Ok(Ok(_)) => Item::ok("notifications", "arrive at once"),
+        Ok(Err(error)) => Item::warning("notifications", error.to_string(), "look at the server's log"),
+        Err(_) => Item::warning(
+            "notifications",
+            "do not arrive, as behind a transaction pooler: changes are found by polling",
+            "point DATABASE_URL at the database itself",
+        ),
+    }
+}
+
+const COLUMNS: [(&str, &[&str]); 4] = [
+    ("ad_id", &[]),
+    ("line", &["text", "character varying", "name", "bpchar", "citext"]),
+    ("contract", &["text", "character varying", "name", "bpchar", "citext"]),
+    ("fields", &["jsonb", "json"]),
+];
+
+async fn view(connection: &mut PgConnection) -> Item {
+    const NAME: &str = "view usage_sync.usage";
+    const REMEDY: &str = "create it in a migration of the app; README.md shows one";
+    let found: Vec<(String, String)> = match sqlx::query_as(
+        "select attname::text, format_type(atttypid, -1) from pg_attribute \
+         where attrelid = to_regclass('usage_sync.usage') and attnum > 0 and not attisdropped",
+    )
+    .fetch_all(&mut *connection)
+    .await
+    {
+        Ok(found) => found,
+        Err(error) => return Item::failed(NAME, error.to_string(), REMEDY),
+    };
+    if found.is_empty() {
+        return Item::failed(NAME, "does not exist", REMEDY);
+    }
+    let mut faults = Vec::new();
+    for (column, types) in COLUMNS {
+        match found.iter().find(|(name, _)| name == column) {
+            None => faults.push(format!("column {column} is missing")),
+            Some((_, kind)) if !types.is_empty() && !types.contains(&kind.as_str()) => {
+                faults.push(format!("column {column} is {kind}, not {}", types[0]));
+            }
+            Some(_) => {}
+        }
+    }
+    if !faults.is_empty() {
+        return Item::failed(NAME, faults.join("; "), REMEDY);
+    }
+    let readable = sqlx::query("select ad_id, line, contract, fields from usage_sync.usage limit 1")
+        .execute(connection)
+        .await;
+    match readable {
+        Ok(_) => Item::ok(NAME, "has its columns and can be read"),
+        Err(error) => Item::failed(NAME, error.to_string(), "grant the daemon's role SELECT on the view"),
+    }
+}
+
+/// Looking an ad up must not read a whole table. With sequential scans out of
+/// favour, one that is left means that there is no index to use.
+async fn index(connection: &mut PgConnection) -> Item {
+    const NAME: &str = "index for ad_id";
+    let plan = async {
+        let key_type: String = sqlx::query_scalar("select usage_sync.key_type()")
+            .fetch_one(&mut *connection)
+            .await?;
+        let sample: Vec<String> =
+            sqlx::query_scalar("select ad_id::text from usage_sync.usage limit 5")
+                .fetch_all(&mut *connection)
+                .await?;
+        let mut transaction = sqlx::Connection::begin(&mut *connection).await?;
+        sqlx::query("set local enable_seqscan to off")
+            .execute(&mut *transaction)
+            .await?;
+        // The type's name comes from the catalogue, quoted where it must be.
+        let explain = format!(
+            "explain (format json) select * from usage_sync.usage \
+             where ad_id = any ($1::text[]::{key_type}[])"
+        );
+        let plan: Value = sqlx::query_scalar(AssertSqlSafe(explain))
+            .bind(sample)
+            .fetch_one(&mut *transaction)
+            .await?;
+        Ok::<Value, sqlx::Error>(plan)
+    };
+    match plan.await {
+        Ok(plan) => {
+            let mut tables = BTreeSet::new();
+            scans(&plan, &mut tables);
+            if tables.is_empty() {
+                return Item::ok(NAME, "is used");
+            }
+            let tables: Vec<String> = tables.into_iter().collect();
+            Item::warning(
+                NAME,
+                format!("looking an ad up reads the whole of: {}", tables.join(", ")),
+                "create an index on the column that the view calls ad_id, and let the view show the column itself",
+            )
+        }
+        Err(error) => Item::warning(NAME, error.to_string(), "see whether the view can be explained"),
+    }
+}
+
+/// The tables that a plan scans from end to end.
+fn scans(plan: &Value, tables: &mut BTreeSet<String>) {
+    match plan {
+        Value::Array(parts) => parts.iter().for_each(|part| scans(part, tables)),
+        Value::Object(node) => {
+            if node.get("Node Type").and_then(Value::as_str) == Some("Seq Scan")
+                && let Some(table) = node.get("Relation Name").and_then(Value::as_str)
+            {
+                tables.insert(table.to_owned());
+            }
+            node.values().for_each(|part| scans(part, tables));
+        }
+        _ => {}
+    }
+}
+
+async fn watched(connection: &mut PgConnection) -> Item {
+    const NAME: &str = "watched tables";
+    let tables: Result<Vec<String>, sqlx::Error> = sqlx::query_scalar(
+        "select distinct tgrelid::regclass::text from pg_trigger \
+         where tgfoid = to_regproc('usage_sync.capture') and tgenabled <> 'D' order by 1",
+    )
+    .fetch_all(connection)
+    .await;
+    match tables {
+        Ok(tables) if tables.is_empty() => Item::warning(
+            NAME,
+            "none: no change of the app is captured",
+            "call usage_sync.watch(table, key) for each table that the view reads, in a migration of the app",
+        ),
+        Ok(tables) => Item::ok(NAME, tables.join(", ")),
+        Err(error) => Item::failed(NAME, error.to_string(), "run `usage-sync migrate`"),
+    }
+}

@@ -1,0 +1,137 @@
+//! The outbox: the app's triggers fill it, capture empties it into the ads,
+//! and commands put ads into it that are to be looked at again. From there all
+//! take the same way, whether a daemon runs now or later.
+
+use sqlx::{PgPool, types::time::OffsetDateTime};
+
+use crate::ledger::Error;
+
+/// Changes a transaction: some milliseconds of work.
+const BATCH: i64 = 2000;
+
+/// Moving may be lost in a crash of the server, since the changes are then
+/// back in the outbox: it need not wait for the disk.
+const BEGIN: &str = "begin; \
+    set local synchronous_commit to off; \
+    set local statement_timeout to '15s'; \
+    set local lock_timeout to '5s'";
+
+/// What one transaction moved.
+#[derive(Debug)]
+pub struct Moved {
+    /// Rows of the outbox.
+    pub changes: usize,
+    /// The ads that are pending now.
+    pub ad_ids: Vec<String>,
+}
+
+impl Moved {
+    /// Whether the outbox was empty afterwards, as far as could be seen.
+    pub fn is_last(&self) -> bool {
+        i64::try_from(self.changes).unwrap_or(i64::MAX) < BATCH
+    }
+}
+
+/// Moves one batch.
+pub async fn move_batch(pool: &PgPool) -> Result<Moved, Error> {
+    let mut transaction = pool.begin_with(BEGIN).await?;
+    let (changes, ad_ids): (i64, Option<Vec<String>>) =
+        sqlx::query_as(include_str!("outbox/move.sql"))
+            .bind(BATCH)
+            .fetch_one(&mut *transaction)
+            .await?;
+    transaction.commit().await?;
+    Ok(Moved {
+        changes: usize::try_from(changes).unwrap_or(0),
+        ad_ids: ad_ids.unwrap_or_default(),
+    })
+}
+
+/// Queues those of the ads that the app has or that were ever seen here;
+/// answers them.
+pub async fn renew(pool: &PgPool, ads: &[String]) -> Result<Vec<String>, Error> {
+    let mut transaction = pool.begin().await?;
+    let queued = sqlx::query_scalar(include_str!("outbox/renew.sql"))
+        .bind(ads)
+        .fetch_all(&mut *transaction)
+        .await
+        .map_err(Error::of_view)?;
+    wake(&mut transaction).await?;
+    transaction.commit().await?;
+    Ok(queued)
+}
+
+/// Queues every rejected ad; answers how many there are.
+pub async fn renew_rejected(pool: &PgPool) -> Result<u64, Error> {
+    let mut transaction = pool.begin().await?;
+    let queued = sqlx::query(
+        "insert into usage_sync.change (ad_id) \
+         select ad_id from usage_sync.ad where state = 'rejected'",
+    )
+    .execute(&mut *transaction)
+    .await?
+    .rows_affected();
+    wake(&mut transaction).await?;
+    transaction.commit().await?;
+    Ok(queued)
+}
+
+/// Queues ads.
+pub async fn queue(pool: &PgPool, ads: &[String]) -> Result<(), Error> {
+    let mut transaction = pool.begin().await?;
+    sqlx::query("insert into usage_sync.change (ad_id) select unnest($1::text[])")
+        .bind(ads)
+        .execute(&mut *transaction)
+        .await?;
+    wake(&mut transaction).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// One page of the ads of the view, in the order of its own ids. An empty one
+/// is the last.
+pub async fn page_of_view(
+    pool: &PgPool,
+    after: Option<&str>,
+    size: i32,
+    since: Option<OffsetDateTime>,
+) -> Result<Vec<String>, Error> {
+    sqlx::query_scalar("select ad_id from usage_sync.page($1, $2, $3)")
+        .bind(after)
+        .bind(size)
+        .bind(since)
+        .fetch_all(pool)
+        .await
+        .map_err(Error::of_view)
+}
+
+/// Of one page of the ads that have records in Salesforce, those that the view
+/// no longer has, and where the next page begins; `None` after the last.
+pub async fn page_of_left_over(
+    pool: &PgPool,
+    after: Option<&str>,
+    size: i32,
+) -> Result<(Option<String>, Vec<String>), Error> {
+    sqlx::query_as(include_str!("outbox/left_over.sql"))
+        .bind(after)
+        .bind(size)
+        .fetch_one(pool)
+        .await
+        .map_err(Error::of_view)
+}
+
+/// How many ads the view has.
+pub async fn count_of_view(pool: &PgPool) -> Result<u64, Error> {
+    let count: i64 = sqlx::query_scalar("select count(distinct ad_id) from usage_sync.usage")
+        .fetch_one(pool)
+        .await
+        .map_err(Error::of_view)?;
+    Ok(count.unsigned_abs())
+}
+
+async fn wake(transaction: &mut sqlx::PgTransaction<'_>) -> Result<(), Error> {
+    sqlx::query("notify usage_sync")
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
