@@ -75,6 +75,9 @@ impl Error {
         let Self::Refused { code, description } = self else {
             return None;
         };
+        if self.class() != Class::Configuration {
+            return None;
+        }
         let description = description.to_ascii_lowercase();
         let says = |words: &str| description.contains(words);
         Some(match code.as_str() {
