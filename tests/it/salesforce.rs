@@ -35,11 +35,11 @@ fn settings(login_url: &str) -> Salesforce {
         external_id_prefix: String::new(),
         revision_field: Some("Revision__c".to_owned()),
         // Long enough for a loaded machine; a test that waits for it shortens it.
-        timeout: Duration::from_secs(60),
+        timeout: Duration::from_mins(1),
         connect_timeout: Duration::from_secs(30),
-        read_timeout: Duration::from_secs(60),
+        read_timeout: Duration::from_mins(1),
         max_concurrency: 4,
-        landing_window: Duration::from_secs(660),
+        landing_window: Duration::from_mins(11),
         api_budget: 0.8,
     }
 }
