@@ -34,10 +34,11 @@ impl Source {
 
     /// Checks what `migrate` needs and nothing else, so that Heroku's release
     /// phase does not fail because Salesforce is not set up yet.
-    pub fn database(&self) -> Result<Database, Faults> {
+    pub fn database(&self) -> Result<(Database, Log), Faults> {
         let mut reader = Reader::new(self);
         let database = database(&mut reader);
-        reader.finish(database)
+        let log = log(&mut reader, self.no_color);
+        reader.finish(database.zip(log))
     }
 
     /// Checks how to log: what a command needs that brings its own services.

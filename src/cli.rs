@@ -1,0 +1,96 @@
+//! The command line: what can be asked for, how a failure looks, and which
+//! settings a command needs.
+//!
+//! A command's answer goes to stdout, everything else to stderr; only `run`
+//! logs to stdout, because its log is its answer. A command returns an
+//! [`Exit`]; `main` alone ends the process.
+
+mod args;
+mod exit;
+mod failure;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+use tracing::warn;
+use usage_sync::settings::{Faults, Log, Source};
+use usage_sync::shutdown::Shutdown;
+use usage_sync::telemetry::{self, Output, Telemetry};
+
+pub(crate) use args::{Cli, Command};
+pub(crate) use exit::Exit;
+pub(crate) use failure::Failure;
+
+/// Reads the command line. What clap says by itself, help or a complaint, is
+/// printed here and is the whole answer.
+pub(crate) fn parse() -> Result<Command, Exit> {
+    Cli::try_parse().map(|cli| cli.command).map_err(|error| {
+        // A closed pipe has nobody left to read it.
+        error.print().ok();
+        match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
+            _ => Exit::Usage,
+        }
+    })
+}
+
+/// Does what was asked for, or ends where it stands when told to.
+pub(crate) async fn run(command: Command) -> Result<Exit, Failure> {
+    // Before anything else: a signal may come while a start is slow.
+    let shutdown = Shutdown::listen().map_err(|error| {
+        let failure = Failure::new(Exit::Unavailable, "signals cannot be received");
+        failure
+            .because(&error)
+            .remedy("raise the limit of open files")
+    })?;
+    let drains = command.drains();
+    tokio::select! {
+        result = dispatch(command, shutdown.clone()) => result,
+        () = shutdown.wait(), if !drains => Ok(Exit::Interrupted),
+        () = shutdown.wait_for_end() => Ok(Exit::Interrupted),
+    }
+}
+
+/// Settings are checked before any connection is opened, and only those that
+/// the command needs.
+#[expect(
+    clippy::unused_async,
+    reason = "the commands that wait are not part of this build"
+)]
+async fn dispatch(command: Command, _shutdown: Shutdown) -> Result<Exit, Failure> {
+    let source = Source::of_process();
+    let wrong = |faults: Faults| Failure::of_settings(&faults, &source.warnings());
+    match &command {
+        Command::Migrate => {
+            let (_database, log) = source.database().map_err(wrong)?;
+            let _telemetry = start_log(&log, Output::Stderr, &source)?;
+            Err(Failure::absent(&command))
+        }
+        #[cfg(feature = "sandbox")]
+        Command::Sandbox(_) | Command::Demo(_) => {
+            let _telemetry = start_log(&source.log().map_err(wrong)?, Output::Stderr, &source)?;
+            Err(Failure::absent(&command))
+        }
+        Command::Run => {
+            let settings = source.settings().map_err(wrong)?;
+            let _telemetry = start_log(&settings.log, Output::Stdout, &source)?;
+            Err(Failure::absent(&command))
+        }
+        _ => {
+            let settings = source.settings().map_err(wrong)?;
+            let _telemetry = start_log(&settings.log, Output::Stderr, &source)?;
+            Err(Failure::absent(&command))
+        }
+    }
+}
+
+fn start_log(log: &Log, output: Output, source: &Source) -> Result<Telemetry, Failure> {
+    let telemetry = telemetry::init(log, output).map_err(|error| {
+        let failure = Failure::new(Exit::Unavailable, "the log cannot be started");
+        failure.because(&error).remedy("raise the limit of threads")
+    })?;
+    for warning in source.warnings().0 {
+        let (what, remedy) = (&warning.what, &warning.remedy);
+        warn!(setting = warning.variable, what, remedy, "doubtful setting");
+    }
+    Ok(telemetry)
+}

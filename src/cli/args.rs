@@ -1,0 +1,251 @@
+//! What can be written after `usage-sync`, and the help for it.
+
+#[cfg(feature = "sandbox")]
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use time::Date;
+use time::macros::format_description;
+
+use super::Exit;
+
+/// Keeps a service app's Postgres and Salesforce in step: every ad reported
+/// once, late at worst, never lost.
+///
+/// Settings come from environment variables, such as `DATABASE_URL`,
+/// `REDIS_URL` and `SALESFORCE_CLIENT_ID`; config/default.toml lists them all.
+#[derive(Debug, Parser)]
+#[command(name = "usage-sync", version, arg_required_else_help = false)]
+#[command(after_help = format!("{EXAMPLES}\n\n{}", Exit::explained()))]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  usage-sync check                    see what is missing before the first start
+  usage-sync migrate                  create or update the schema usage_sync
+  usage-sync run                      start the daemon
+  usage-sync status --watch           watch it work";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the daemon: listener and worker together
+    #[command(after_help = "\
+Examples:
+  usage-sync run                      until SIGTERM or Ctrl-C
+  LOG_LEVEL=debug usage-sync run      with every step in the log
+
+A stop finishes what is in flight within SHUTDOWN_TIMEOUT and exits 0.
+A second Ctrl-C ends at once; nothing is lost then either.")]
+    Run,
+
+    /// Create or update the schema `usage_sync` in the app's database
+    #[command(after_help = "\
+Examples:
+  usage-sync migrate                  as often as you like
+  heroku run -- usage-sync migrate    by hand, next to Heroku's release phase
+
+Needs DATABASE_URL only.")]
+    Migrate,
+
+    /// Check settings, Postgres, Redis and Salesforce, and say what to do
+    #[command(after_help = "\
+Examples:
+  usage-sync check                    a line for each thing: ok, warning or failed
+  usage-sync check --json             for a program")]
+    Check(CheckArgs),
+
+    /// Show queue, lag, rejected ads and whether Salesforce is up
+    #[command(after_help = "\
+Examples:
+  usage-sync status                   once
+  usage-sync status --watch           until Ctrl-C
+  usage-sync status --json            for a program")]
+    Status(StatusArgs),
+
+    /// Report ads again now, at the tail of the queue
+    #[command(after_help = "\
+Examples:
+  usage-sync retry 42 43              these two ads
+  usage-sync retry --rejected         every ad that Salesforce has rejected")]
+    Retry(RetryArgs),
+
+    /// Enqueue ads that existed before installation, or all after a new mapping
+    #[command(after_help = "\
+Examples:
+  usage-sync backfill --dry-run            how many ads it would be
+  usage-sync backfill --since 2026-11-01   ads of this month
+  usage-sync backfill --after 4711         go on after an interruption")]
+    Backfill(BackfillArgs),
+
+    /// Show the whole story on this machine, with servers of its own
+    #[cfg(feature = "sandbox")]
+    #[command(after_help = "\
+Examples:
+  usage-sync demo                     needs neither settings nor accounts
+  usage-sync demo --keep              leave everything running to look around")]
+    Demo(DemoArgs),
+
+    /// Run only the Salesforce sandbox
+    #[cfg(feature = "sandbox")]
+    #[command(after_help = "\
+Examples:
+  usage-sync sandbox                             on a free port
+  usage-sync sandbox --port 8787 --ready-file sandbox.json
+
+Prints one line of JSON with its addresses and credentials once it listens.")]
+    Sandbox(SandboxArgs),
+}
+
+impl Command {
+    /// Whether the command finishes what it holds when it is told to stop; the
+    /// others hold nothing and end there and then.
+    pub(crate) fn drains(&self) -> bool {
+        match self {
+            Self::Run | Self::Backfill(_) => true,
+            #[cfg(feature = "sandbox")]
+            Self::Demo(_) | Self::Sandbox(_) => true,
+            Self::Migrate | Self::Check(_) | Self::Status(_) | Self::Retry(_) => false,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print again and again, until Ctrl-C
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct RetryArgs {
+    /// Ids of ads, as the app knows them
+    #[arg(value_name = "AD")]
+    pub(crate) ads: Vec<String>,
+    /// All ads that Salesforce has rejected
+    #[arg(long)]
+    pub(crate) rejected: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackfillArgs {
+    /// Only ads changed on this day (UTC) or later, as 2026-11-22
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub(crate) since: Option<Date>,
+    /// Only ads whose id comes after this one
+    #[arg(long, value_name = "AD")]
+    pub(crate) after: Option<String>,
+    /// Count the ads and enqueue none
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[cfg(feature = "sandbox")]
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Leave the servers running afterwards, until Ctrl-C
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+#[cfg(feature = "sandbox")]
+#[derive(Debug, Args)]
+pub(crate) struct SandboxArgs {
+    /// Port to listen on; 0 takes a free one
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) port: u16,
+    /// Also write the line of JSON to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ready_file: Option<PathBuf>,
+}
+
+fn date(text: &str) -> Result<Date, String> {
+    Date::parse(text, format_description!("[year]-[month]-[day]"))
+        .map_err(|error| format!("{error}; give a date as 2026-11-22"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let cases = [
+            ("", ErrorKind::MissingSubcommand),
+            ("walk", ErrorKind::InvalidSubcommand),
+            ("run --fast", ErrorKind::UnknownArgument),
+            ("retry", ErrorKind::MissingRequiredArgument),
+            ("retry 42 --rejected", ErrorKind::ArgumentConflict),
+            ("backfill --since yesterday", ErrorKind::ValueValidation),
+            ("backfill --since 2026-02-30", ErrorKind::ValueValidation),
+            ("--help", ErrorKind::DisplayHelp),
+            ("backfill --help", ErrorKind::DisplayHelp),
+            ("--version", ErrorKind::DisplayVersion),
+        ];
+        for (line, expected) in cases {
+            let words = line.split_whitespace();
+
+            let error = Cli::try_parse_from(["usage-sync"].into_iter().chain(words)).unwrap_err();
+
+            assert_eq!(error.kind(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn arguments_arrive_as_they_were_meant() {
+        let parse = |line: &str| Cli::parse_from(line.split_whitespace()).command;
+
+        let Command::Retry(retry) = parse("usage-sync retry 42 a:b") else {
+            panic!()
+        };
+        assert_eq!(retry.ads, ["42", "a:b"]);
+        let Command::Backfill(backfill) =
+            parse("usage-sync backfill --since 2026-11-01 --after 7 --dry-run")
+        else {
+            panic!()
+        };
+        assert_eq!(backfill.since, Some(time::macros::date!(2026 - 11 - 01)));
+        assert_eq!(backfill.after.as_deref(), Some("7"));
+        assert!(backfill.dry_run);
+    }
+
+    #[test]
+    fn every_command_has_examples_and_the_main_help_has_the_exit_codes() {
+        // The command `help` is clap's own.
+        let mut cli = Cli::command().disable_help_subcommand(true);
+        cli.build();
+        let help = cli.render_long_help().to_string();
+        for code in ["0 ", "1 ", "64", "69", "70", "78"] {
+            assert!(help.contains(&format!("\n  {code}")), "{code} is missing");
+        }
+        for command in cli.get_subcommands_mut() {
+            let help = command.render_long_help().to_string();
+            assert!(
+                help.contains("Examples:\n  usage-sync "),
+                "{}",
+                command.get_name()
+            );
+        }
+    }
+}
