@@ -6,8 +6,15 @@
 //! [`Exit`]; `main` alone ends the process.
 
 mod args;
+mod backfill;
+mod check;
+mod connect;
 mod exit;
 mod failure;
+mod migrate;
+mod retry;
+mod run;
+mod status;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;
@@ -52,34 +59,34 @@ pub(crate) async fn run(command: Command) -> Result<Exit, Failure> {
 
 /// Settings are checked before any connection is opened, and only those that
 /// the command needs.
-#[expect(
-    clippy::unused_async,
-    reason = "the commands that wait are not part of this build"
-)]
-async fn dispatch(command: Command, _shutdown: Shutdown) -> Result<Exit, Failure> {
+async fn dispatch(command: Command, shutdown: Shutdown) -> Result<Exit, Failure> {
     let source = Source::of_process();
     let wrong = |faults: Faults| Failure::of_settings(&faults, &source.warnings());
-    match &command {
+    let settings = match &command {
         Command::Migrate => {
-            let (_database, log) = source.database().map_err(wrong)?;
+            let (database, log) = source.database().map_err(wrong)?;
             let _telemetry = start_log(&log, Output::Stderr, &source)?;
-            Err(Failure::absent(&command))
+            return migrate::run(&database).await;
         }
         #[cfg(feature = "sandbox")]
         Command::Sandbox(_) | Command::Demo(_) => {
             let _telemetry = start_log(&source.log().map_err(wrong)?, Output::Stderr, &source)?;
-            Err(Failure::absent(&command))
+            return Ok(Exit::Bug);
         }
-        Command::Run => {
-            let settings = source.settings().map_err(wrong)?;
-            let _telemetry = start_log(&settings.log, Output::Stdout, &source)?;
-            Err(Failure::absent(&command))
-        }
-        _ => {
-            let settings = source.settings().map_err(wrong)?;
-            let _telemetry = start_log(&settings.log, Output::Stderr, &source)?;
-            Err(Failure::absent(&command))
-        }
+        _ => source.settings().map_err(wrong)?,
+    };
+    let output = match &command {
+        Command::Run => Output::Stdout,
+        _ => Output::Stderr,
+    };
+    let _telemetry = start_log(&settings.log, output, &source)?;
+    match &command {
+        Command::Run => run::run(&settings, shutdown).await,
+        Command::Check(args) => check::run(&settings, args).await,
+        Command::Status(args) => status::run(&settings, args, &shutdown).await,
+        Command::Retry(args) => retry::run(&settings, args).await,
+        Command::Backfill(args) => backfill::run(&settings, args, &shutdown).await,
+        _ => Ok(Exit::Bug),
     }
 }
 

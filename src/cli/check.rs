@@ -88,19 +88,19 @@ pub(super) async fn run(settings: &Settings, args: &CheckArgs) -> Result<Exit, F
     items.extend(database);
     items.extend(queue);
     items.extend(org);
-    print(&items, args.json)?;
+    print(&items, args.json, settings.log.color)?;
     let failed = items.iter().any(|item| item.state == State::Failed);
     Ok(if failed { Exit::Found } else { Exit::Done })
 }
 
-fn print(items: &[Item], json: bool) -> Result<(), Failure> {
+fn print(items: &[Item], json: bool, color: bool) -> Result<(), Failure> {
     let mut out = std::io::stdout();
     if json {
         let text = serde_json::json!({ "items": items });
         writeln!(out, "{text}")?;
         return Ok(());
     }
-    let color = out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
+    let color = color && out.is_terminal();
     let width = items.iter().map(|item| item.name.len()).max().unwrap_or(0);
     for item in items {
         let (on, off) = match (color, item.state) {

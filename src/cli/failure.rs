@@ -7,7 +7,7 @@ use std::io;
 use usage_sync::settings::Faults;
 use usage_sync::telemetry::Chain;
 
-use super::{Command, Exit};
+use super::Exit;
 
 /// Shown as `usage-sync: what: why`, and below it what to do.
 #[derive(Debug)]
@@ -51,12 +51,6 @@ impl Failure {
         let failure = Self::new(Exit::Configuration, what);
         let lines = faults.0.iter().chain(&warnings.0);
         lines.fold(failure, |failure, line| failure.remedy(line.to_string()))
-    }
-
-    pub(crate) fn absent(command: &Command) -> Self {
-        let name = format!("{command:?}").to_lowercase();
-        let name = name.split('(').next().unwrap_or_default().to_owned();
-        Self::new(Exit::Bug, format!("this build has no command {name}"))
     }
 
     pub(crate) fn exit(&self) -> Exit {

@@ -10,8 +10,6 @@ pub(super) async fn run(settings: &Settings, shutdown: Shutdown) -> Result<Exit,
     let summary = settings.summary();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        release = std::env::var("HEROKU_RELEASE_VERSION").ok(),
-        dyno = std::env::var("DYNO").ok(),
         database = summary.database,
         redis = summary.redis,
         salesforce = summary.salesforce,

@@ -9,4 +9,6 @@
 
 mod local;
 mod packaging;
+mod salesforce;
+mod settings;
 mod support;
