@@ -14,6 +14,8 @@ mod failure;
 mod migrate;
 mod retry;
 mod run;
+#[cfg(feature = "sandbox")]
+mod sandbox;
 mod status;
 
 use clap::Parser as _;
@@ -69,8 +71,12 @@ async fn dispatch(command: Command, shutdown: Shutdown) -> Result<Exit, Failure>
             return migrate::run(&database).await;
         }
         #[cfg(feature = "sandbox")]
-        Command::Sandbox(_) | Command::Demo(_) => {
+        Command::Sandbox(args) => {
             let _telemetry = start_log(&source.log().map_err(wrong)?, Output::Stderr, &source)?;
+            return sandbox::run(args, &shutdown).await;
+        }
+        #[cfg(feature = "sandbox")]
+        Command::Demo(_) => {
             return Ok(Exit::Bug);
         }
         _ => source.settings().map_err(wrong)?,

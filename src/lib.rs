@@ -12,6 +12,8 @@ pub mod plan;
 pub mod queue;
 pub mod report;
 pub mod salesforce;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub mod schema;
 pub mod settings;
 pub mod shutdown;

@@ -10,5 +10,6 @@
 mod local;
 mod packaging;
 mod salesforce;
+mod sandbox;
 mod settings;
 mod support;
