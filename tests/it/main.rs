@@ -7,6 +7,7 @@
     reason = "helpers of tests panic with a message when the machine is not as they need it"
 )]
 
+mod delivery;
 mod local;
 mod packaging;
 mod salesforce;

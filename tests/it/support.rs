@@ -7,6 +7,7 @@
 mod daemon;
 mod proxy;
 mod wait;
+mod world;
 
 use std::error::Error;
 use std::path::Path;
@@ -18,6 +19,7 @@ use usage_sync::local::{self, Postgres, PostgresOptions, Redis, RedisOptions};
 pub(crate) use daemon::Daemon;
 pub(crate) use proxy::{Mode, Proxy};
 pub(crate) use wait::{PATIENCE, wait_until};
+pub(crate) use world::{Usage, World};
 
 /// A private Postgres with one empty database.
 pub(crate) struct Database {
