@@ -26,7 +26,9 @@ pub(super) async fn run(
     shutdown: &Shutdown,
 ) -> Result<Exit, Failure> {
     let pool = connect::postgres(settings).await?;
-    let total = outbox::count_of_view(&pool).await.map_err(connect::failed)?;
+    let total = outbox::count_of_view(&pool)
+        .await
+        .map_err(connect::failed)?;
     let mut progress = Progress::of(total);
     let since = args.since.map(|day| day.midnight().assume_utc());
 
@@ -62,16 +64,27 @@ pub(super) async fn run(
     };
     progress.end();
 
-    let verb = if args.dry_run { "would be enqueued" } else { "enqueued" };
+    let verb = if args.dry_run {
+        "would be enqueued"
+    } else {
+        "enqueued"
+    };
     let mut out = std::io::stdout();
     writeln!(out, "{of_view} ads of usage_sync.usage {verb}")?;
     if gone > 0 {
-        writeln!(out, "{gone} ads {verb} that it no longer has: their records will be withdrawn")?;
+        writeln!(
+            out,
+            "{gone} ads {verb} that it no longer has: their records will be withdrawn"
+        )?;
     }
     Ok(Exit::Done)
 }
 
-async fn left_over(pool: &PgPool, dry_run: bool, progress: &mut Progress) -> Result<usize, Failure> {
+async fn left_over(
+    pool: &PgPool,
+    dry_run: bool,
+    progress: &mut Progress,
+) -> Result<usize, Failure> {
     let (mut after, mut count) = (None, 0);
     loop {
         let (last, gone) = outbox::page_of_left_over(pool, after.as_deref(), PAGE)

@@ -49,11 +49,7 @@ impl Item {
         Self::new(name, State::Ok, message, "")
     }
 
-    fn warning(
-        name: &'static str,
-        message: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
+    fn warning(name: &'static str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::new(name, State::Warning, message, remedy)
     }
 

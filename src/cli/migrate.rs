@@ -20,9 +20,12 @@ pub(super) async fn run(database: &settings::Database) -> Result<Exit, Failure> 
                 "the role of DATABASE_URL needs CREATE on the database; nothing was changed"
             }
         };
-        Failure::new(Exit::Unavailable, "the schema usage_sync was not brought up to date")
-            .because(&error)
-            .remedy(remedy)
+        Failure::new(
+            Exit::Unavailable,
+            "the schema usage_sync was not brought up to date",
+        )
+        .because(&error)
+        .remedy(remedy)
     })?;
     let new = migrated.now - migrated.before;
     let text = match new {

@@ -12,14 +12,19 @@ pub(super) async fn run(settings: &Settings, args: &RetryArgs) -> Result<Exit, F
     let pool = connect::postgres(settings).await?;
     let mut out = std::io::stdout();
     if args.rejected {
-        match outbox::renew_rejected(&pool).await.map_err(connect::failed)? {
+        match outbox::renew_rejected(&pool)
+            .await
+            .map_err(connect::failed)?
+        {
             0 => writeln!(out, "no ad is rejected")?,
             1 => writeln!(out, "1 ad will be reported again")?,
             count => writeln!(out, "{count} ads will be reported again")?,
         }
         return Ok(Exit::Done);
     }
-    let queued = outbox::renew(&pool, &args.ads).await.map_err(connect::failed)?;
+    let queued = outbox::renew(&pool, &args.ads)
+        .await
+        .map_err(connect::failed)?;
     match queued.len() {
         1 => writeln!(out, "1 ad will be reported again")?,
         count => writeln!(out, "{count} ads will be reported again")?,

@@ -26,9 +26,7 @@ pub(super) async fn run(settings: &Settings, shutdown: Shutdown) -> Result<Exit,
                 }
                 daemon::Error::Database(_)
                 | daemon::Error::Redis(_)
-                | daemon::Error::Salesforce(_) => {
-                    (Exit::Configuration, "the daemon cannot start")
-                }
+                | daemon::Error::Salesforce(_) => (Exit::Configuration, "the daemon cannot start"),
             };
             Err(Failure::new(exit, what).because(&error))
         }

@@ -47,7 +47,9 @@ async fn a_rolled_back_ad_is_never_reported() {
     world
         .app("begin; insert into ad_product values (1, 'small', 0, 3); rollback")
         .await;
-    world.app("insert into ad_product values (2, 'small', 0, 3)").await;
+    world
+        .app("insert into ad_product values (2, 'small', 0, 3)")
+        .await;
     world.in_step().await;
 
     assert_eq!(world.held().await.len(), 1);
@@ -62,9 +64,13 @@ async fn a_changed_ad_is_updated_and_a_removed_one_withdrawn() {
         .await;
     world.in_step().await;
 
-    world.app("update ad_product set quantity = 7 where ad_id = 1").await;
+    world
+        .app("update ad_product set quantity = 7 where ad_id = 1")
+        .await;
     world.in_step().await;
-    world.app("update ad_product set contract_product = 1 where ad_id = 2").await;
+    world
+        .app("update ad_product set contract_product = 1 where ad_id = 2")
+        .await;
     world.in_step().await;
     world.app("delete from ad_product where ad_id = 1").await;
     world.in_step().await;
@@ -140,7 +146,12 @@ async fn numbers_arrive_with_the_digits_that_the_app_wrote() {
         .await;
     world.in_step().await;
 
-    let digits: Vec<String> = world.held().await.into_iter().map(|usage| usage.quantity).collect();
+    let digits: Vec<String> = world
+        .held()
+        .await
+        .into_iter()
+        .map(|usage| usage.quantity)
+        .collect();
     assert_eq!(digits, ["0.10", "12345678901234.5678", "3"]);
 }
 
@@ -243,14 +254,19 @@ async fn one_poison_record_that_fails_the_whole_request_is_found() {
         world.sandbox.stats().records.created == 99
     })
     .await;
-    assert_eq!(world.status("13").await.1.as_deref(), Some("JSON_PARSER_ERROR"));
+    assert_eq!(
+        world.status("13").await.1.as_deref(),
+        Some("JSON_PARSER_ERROR")
+    );
 }
 
 #[tokio::test]
 async fn a_locked_contract_keeps_its_records_and_a_later_change_is_refused() {
     let world = World::new(1).await;
     let _daemon = world.daemon();
-    world.app("insert into ad_product values (1, 'small', 0, 3)").await;
+    world
+        .app("insert into ad_product values (1, 'small', 0, 3)")
+        .await;
     world.in_step().await;
 
     world.set_contract(0, "Fulfilled");
@@ -265,7 +281,10 @@ async fn a_locked_contract_keeps_its_records_and_a_later_change_is_refused() {
 
     let (_, code, message) = world.status("1").await;
     assert_eq!(code.as_deref(), Some("FIELD_CUSTOM_VALIDATION_EXCEPTION"));
-    assert_eq!(message.as_deref(), Some("Contract is fulfilled; usage is locked."));
+    assert_eq!(
+        message.as_deref(),
+        Some("Contract is fulfilled; usage is locked.")
+    );
     assert_eq!(world.consumed(0), Some(3.0));
 }
 
@@ -283,8 +302,12 @@ async fn lost_answers_leave_neither_doubles_nor_gaps() {
         .app("insert into ad_product select n, 'small', n % 20, 1 from generate_series(1, 500) n")
         .await;
     world.in_step().await;
-    world.app("update ad_product set quantity = 2 where ad_id % 3 = 0").await;
-    world.app("delete from ad_product where ad_id % 5 = 0").await;
+    world
+        .app("update ad_product set quantity = 2 where ad_id % 3 = 0")
+        .await;
+    world
+        .app("delete from ad_product where ad_id % 5 = 0")
+        .await;
     world.in_step().await;
 }
 
@@ -292,7 +315,9 @@ async fn lost_answers_leave_neither_doubles_nor_gaps() {
 async fn an_update_whose_answer_was_lost_is_taken_back_when_the_app_reverts_it() {
     let world = World::new(1).await;
     let _daemon = world.daemon();
-    world.app("insert into ad_product values (1, 'small', 0, 3)").await;
+    world
+        .app("insert into ad_product values (1, 'small', 0, 3)")
+        .await;
     world.in_step().await;
     let mut lost = fault("PATCH", COLLECTIONS, Effect::DropAfter);
     lost.times = Some(1);
@@ -319,17 +344,20 @@ async fn an_outage_is_said_once_costs_no_attempt_and_heals_by_itself() {
     let daemon = world.daemon();
     let down = Effect::HtmlPage { status: 503 };
     for method in ["POST", "PATCH", "DELETE", "GET"] {
-        world.sandbox.fault(fault(method, "/services", down.clone()));
+        world
+            .sandbox
+            .fault(fault(method, "/services", down.clone()));
     }
 
     world
         .app("insert into ad_product select n, 'small', 0, 1 from generate_series(1, 500) n")
         .await;
     daemon.logged("salesforce is down").await;
-    let attempts: i64 = sqlx::query_scalar("select coalesce(max(attempts), 0)::bigint from usage_sync.ad")
-        .fetch_one(&world.pool)
-        .await
-        .expect("the ledger can be read");
+    let attempts: i64 =
+        sqlx::query_scalar("select coalesce(max(attempts), 0)::bigint from usage_sync.ad")
+            .fetch_one(&world.pool)
+            .await
+            .expect("the ledger can be read");
     world.sandbox.clear_faults();
     world.in_step().await;
     daemon.logged("salesforce is back").await;
@@ -342,11 +370,15 @@ async fn an_outage_is_said_once_costs_no_attempt_and_heals_by_itself() {
 async fn an_expired_token_is_renewed_without_a_trace() {
     let world = World::new(1).await;
     let daemon = world.daemon();
-    world.app("insert into ad_product values (1, 'small', 0, 1)").await;
+    world
+        .app("insert into ad_product values (1, 'small', 0, 1)")
+        .await;
     world.in_step().await;
 
     world.sandbox.expire_tokens();
-    world.app("insert into ad_product values (2, 'small', 0, 1)").await;
+    world
+        .app("insert into ad_product values (2, 'small', 0, 1)")
+        .await;
     world.in_step().await;
 
     assert!(!daemon.log().contains("level=warn"), "{}", daemon.log());
@@ -376,7 +408,9 @@ async fn a_record_that_the_ledger_has_no_memory_of_is_taken_over() {
     world.sandbox.seed("Usage__c", &stray).expect("a record");
     let _daemon = world.daemon();
 
-    world.app("insert into ad_product values (1, 'small', 0, 3)").await;
+    world
+        .app("insert into ad_product values (1, 'small', 0, 3)")
+        .await;
     world.in_step().await;
 
     assert_eq!(world.consumed(0), Some(3.0));
@@ -385,10 +419,17 @@ async fn a_record_that_the_ledger_has_no_memory_of_is_taken_over() {
 #[tokio::test]
 async fn ids_that_other_programs_push_are_looked_at() {
     let world = World::new(1).await;
-    world.app("alter table ad_product disable trigger all").await;
-    world.app("insert into ad_product values (42, 'small', 0, 1)").await;
+    world
+        .app("alter table ad_product disable trigger all")
+        .await;
+    world
+        .app("insert into ad_product values (42, 'small', 0, 1)")
+        .await;
     let client = redis::Client::open(world.redis.url()).expect("an address");
-    let mut connection = client.get_multiplexed_async_connection().await.expect("redis");
+    let mut connection = client
+        .get_multiplexed_async_connection()
+        .await
+        .expect("redis");
     let _: () = redis::cmd("RPUSH")
         .arg("{usage-sync}:queue")
         .arg("no such ad")
@@ -425,7 +466,9 @@ async fn an_ad_in_two_contracts_and_many_lines_is_reported_whole() {
 #[tokio::test]
 async fn a_backfill_reports_what_was_there_before_and_withdraws_what_is_gone() {
     let world = World::new(1).await;
-    world.app("alter table ad_product disable trigger all").await;
+    world
+        .app("alter table ad_product disable trigger all")
+        .await;
     world
         .app("insert into ad_product select n, 'small', 0, 1 from generate_series(1, 2500) n")
         .await;
@@ -457,7 +500,9 @@ async fn two_daemons_share_the_work_and_double_nothing() {
         .execute(&world.pool)
         .await
         .expect("the app writes");
-        world.app("update ad_product set quantity = quantity + 1 where ad_id % 7 = 0").await;
+        world
+            .app("update ad_product set quantity = quantity + 1 where ad_id % 7 = 0")
+            .await;
     }
     world.in_step().await;
 
@@ -475,7 +520,10 @@ async fn a_stopped_daemon_exits_zero_and_gives_everything_back() {
     world
         .app("insert into ad_product select n, 'small', 0, 1 from generate_series(1, 3000) n")
         .await;
-    wait_until("the first call", PATIENCE, async || world.sandbox.stats().in_flight > 0).await;
+    wait_until("the first call", PATIENCE, async || {
+        world.sandbox.stats().in_flight > 0
+    })
+    .await;
 
     for _ in 0..5 {
         daemon.sigterm();

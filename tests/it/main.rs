@@ -8,6 +8,7 @@
 )]
 
 mod delivery;
+mod end_to_end;
 mod local;
 mod packaging;
 mod salesforce;

@@ -14,7 +14,13 @@ const ROUND_TRIP: Duration = Duration::from_secs(2);
 pub(super) async fn check(settings: &Settings) -> Vec<Item> {
     let pool = match daemon::pool(&settings.database) {
         Ok((_, pool)) => pool,
-        Err(error) => return vec![Item::failed("postgres", error.to_string(), "correct DATABASE_URL")],
+        Err(error) => {
+            return vec![Item::failed(
+                "postgres",
+                error.to_string(),
+                "correct DATABASE_URL",
+            )];
+        }
     };
     let mut connection = match pool.acquire().await {
         Ok(connection) => connection,
@@ -27,7 +33,11 @@ pub(super) async fn check(settings: &Settings) -> Vec<Item> {
     items.push(if schema::is_current(&mut connection).await {
         Item::ok("schema", "usage_sync is up to date")
     } else {
-        Item::failed("schema", "usage_sync is missing or of another version", "run `usage-sync migrate`")
+        Item::failed(
+            "schema",
+            "usage_sync is missing or of another version",
+            "run `usage-sync migrate`",
+        )
     });
     items.push(listen(&pool).await);
     let columns = view(&mut connection).await;
@@ -66,7 +76,11 @@ async fn listen(pool: &PgPool) -> Item {
     };
     match tokio::time::timeout(ROUND_TRIP, round_trip).await {
         Ok(Ok(_)) => Item::ok("notifications", "arrive at once"),
-        Ok(Err(error)) => Item::warning("notifications", error.to_string(), "look at the server's log"),
+        Ok(Err(error)) => Item::warning(
+            "notifications",
+            error.to_string(),
+            "look at the server's log",
+        ),
         Err(_) => Item::warning(
             "notifications",
             "do not arrive, as behind a transaction pooler: changes are found by polling",
@@ -77,8 +91,14 @@ async fn listen(pool: &PgPool) -> Item {
 
 const COLUMNS: [(&str, &[&str]); 4] = [
     ("ad_id", &[]),
-    ("line", &["text", "character varying", "name", "bpchar", "citext"]),
-    ("contract", &["text", "character varying", "name", "bpchar", "citext"]),
+    (
+        "line",
+        &["text", "character varying", "name", "bpchar", "citext"],
+    ),
+    (
+        "contract",
+        &["text", "character varying", "name", "bpchar", "citext"],
+    ),
     ("fields", &["jsonb", "json"]),
 ];
 
@@ -111,12 +131,17 @@ async fn view(connection: &mut PgConnection) -> Item {
     if !faults.is_empty() {
         return Item::failed(NAME, faults.join("; "), REMEDY);
     }
-    let readable = sqlx::query("select ad_id, line, contract, fields from usage_sync.usage limit 1")
-        .execute(connection)
-        .await;
+    let readable =
+        sqlx::query("select ad_id, line, contract, fields from usage_sync.usage limit 1")
+            .execute(connection)
+            .await;
     match readable {
         Ok(_) => Item::ok(NAME, "has its columns and can be read"),
-        Err(error) => Item::failed(NAME, error.to_string(), "grant the daemon's role SELECT on the view"),
+        Err(error) => Item::failed(
+            NAME,
+            error.to_string(),
+            "grant the daemon's role SELECT on the view",
+        ),
     }
 }
 
@@ -161,7 +186,11 @@ async fn index(connection: &mut PgConnection) -> Item {
                 "create an index on the column that the view calls ad_id, and let the view show the column itself",
             )
         }
-        Err(error) => Item::warning(NAME, error.to_string(), "see whether the view can be explained"),
+        Err(error) => Item::warning(
+            NAME,
+            error.to_string(),
+            "see whether the view can be explained",
+        ),
     }
 }
 

@@ -58,8 +58,14 @@ fn items(server: &Server, settings: &Settings) -> Vec<Item> {
         },
     ));
     if server.max_memory > 0 {
-        let (used, most) = (server.used_memory / 1_048_576, server.max_memory / 1_048_576);
-        items.push(Item::ok("redis memory", format!("{used} of {most} MiB in use")));
+        let (used, most) = (
+            server.used_memory / 1_048_576,
+            server.max_memory / 1_048_576,
+        );
+        items.push(Item::ok(
+            "redis memory",
+            format!("{used} of {most} MiB in use"),
+        ));
     }
     items
 }

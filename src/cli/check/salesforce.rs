@@ -29,9 +29,13 @@ pub(super) async fn check(settings: &Settings) -> Vec<Item> {
         Err(error) => items.push(failed("salesforce object", &error)),
     }
     if let Some(usage) = client.api_usage() {
-        let text = format!("{} of {} calls of the last 24 hours used", usage.used, usage.allowed);
+        let text = format!(
+            "{} of {} calls of the last 24 hours used",
+            usage.used, usage.allowed
+        );
         items.push(if usage.used >= usage.allowed {
-            let remedy = "reports wait until the window of 24 hours frees calls; ask Salesforce for more";
+            let remedy =
+                "reports wait until the window of 24 hours frees calls; ask Salesforce for more";
             Item::warning("salesforce calls", text, remedy)
         } else {
             Item::ok("salesforce calls", text)
@@ -63,7 +67,10 @@ fn object(describe: &Describe, names: &settings::Salesforce) -> Vec<Item> {
         }
     }
     let mut items = vec![if missing.is_empty() {
-        Item::ok("salesforce object", format!("{} may be written", describe.name))
+        Item::ok(
+            "salesforce object",
+            format!("{} may be written", describe.name),
+        )
     } else {
         let message = format!("{}: no right to {}", describe.name, missing.join(", "));
         Item::failed("salesforce object", message, PERMISSIONS)
@@ -84,7 +91,10 @@ fn object(describe: &Describe, names: &settings::Salesforce) -> Vec<Item> {
 fn external_id(describe: &Describe, name: &str) -> Item {
     const NAME: &str = "salesforce external id";
     let Some(field) = describe.field(name) else {
-        let message = format!("{} has no field {name}, or it is hidden from the integration user", describe.name);
+        let message = format!(
+            "{} has no field {name}, or it is hidden from the integration user",
+            describe.name
+        );
         return Item::failed(NAME, message, PERMISSIONS);
     };
     if !field.external_id || !field.unique {
@@ -97,12 +107,17 @@ fn external_id(describe: &Describe, name: &str) -> Item {
     if !field.case_sensitive {
         return Item::warning(
             NAME,
-            format!("{name} is unique without regard to case: two lines that differ by case only would be one record"),
+            format!(
+                "{name} is unique without regard to case: two lines that differ by case only would be one record"
+            ),
             "mark the field as case-sensitive",
         );
     }
     if field.length < 255 {
-        let message = format!("{name} takes {} characters; longer ids are refused one by one", field.length);
+        let message = format!(
+            "{name} takes {} characters; longer ids are refused one by one",
+            field.length
+        );
         return Item::warning(NAME, message, "make the field 255 characters long");
     }
     Item::ok(NAME, format!("{name}, unique"))
@@ -115,7 +130,10 @@ fn revision(describe: &Describe, name: &str) -> Item {
         Some(_) => Item::failed(NAME, format!("{name} may not be set"), PERMISSIONS),
         None => Item::failed(
             NAME,
-            format!("{} has no field {name}, or it is hidden from the integration user", describe.name),
+            format!(
+                "{} has no field {name}, or it is hidden from the integration user",
+                describe.name
+            ),
             "deploy the Salesforce package and assign its permission set, or set \
              SALESFORCE_REVISION_FIELD to nothing if the org has no such field",
         ),

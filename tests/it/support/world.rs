@@ -40,15 +40,23 @@ impl World {
     /// With `contracts` contracts of one product each.
     pub(crate) async fn new(contracts: usize) -> Self {
         let (database, redis) = tokio::join!(postgres(), redis());
-        let sandbox = Sandbox::start(Options::default()).await.expect("the sandbox starts");
+        let sandbox = Sandbox::start(Options::default())
+            .await
+            .expect("the sandbox starts");
         schema::migrate(&database.url.parse().expect("an address"))
             .await
             .expect("a fresh database takes the schema");
         let pool = database.pool().await;
-        let account = sandbox.seed("Account", &json!({"Name": "Acme"})).expect("an account");
-        let products: Vec<(String, String)> =
-            (0..contracts).map(|n| seed_contract(&sandbox, &account, n)).collect();
-        sqlx::raw_sql(APP).execute(&pool).await.expect("the app's migration");
+        let account = sandbox
+            .seed("Account", &json!({"Name": "Acme"}))
+            .expect("an account");
+        let products: Vec<(String, String)> = (0..contracts)
+            .map(|n| seed_contract(&sandbox, &account, n))
+            .collect();
+        sqlx::raw_sql(APP)
+            .execute(&pool)
+            .await
+            .expect("the app's migration");
         for (n, (contract, product)) in products.iter().enumerate() {
             sqlx::query("insert into contract_product values ($1, $2, $3)")
                 .bind(i32::try_from(n).expect("few contracts"))
@@ -108,7 +116,11 @@ impl World {
     fn environment_with(&self, settings: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
         let mut environment = self.environment();
         environment.retain(|(name, _)| settings.iter().all(|(own, _)| own != name));
-        environment.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        environment.extend(
+            settings
+                .iter()
+                .map(|(name, value)| (*name, (*value).to_owned())),
+        );
         environment
     }
 
@@ -153,7 +165,12 @@ impl World {
             quantity: Box<RawValue>,
         }
         let url = format!("{}/records/Usage__c", self.sandbox.control_url());
-        let answer = self.http.get(url).send().await.expect("the sandbox answers");
+        let answer = self
+            .http
+            .get(url)
+            .send()
+            .await
+            .expect("the sandbox answers");
         let text = answer.text().await.expect("all of it");
         let rows: Vec<Row> = serde_json::from_str(&text).expect("rows");
         let mut held: Vec<Usage> = rows
@@ -172,9 +189,11 @@ impl World {
     /// app wants.
     #[track_caller]
     pub(crate) fn in_step(&self) -> impl Future<Output = ()> {
-        wait_until("app and Salesforce to be in step", PATIENCE * 4, async || {
-            self.pending().await == 0 && self.differences().await.is_empty()
-        })
+        wait_until(
+            "app and Salesforce to be in step",
+            PATIENCE * 4,
+            async || self.pending().await == 0 && self.differences().await.is_empty(),
+        )
     }
 
     /// External ids that are missing, extra, double or different.
@@ -238,8 +257,13 @@ impl World {
     /// Consumed units of a contract's product, as Salesforce adds them up.
     pub(crate) fn consumed(&self, contract: usize) -> Option<f64> {
         let id = &self.products[contract].1;
-        let rows = self.sandbox.records("Contract_Product__c").expect("products");
-        let row = rows.into_iter().find(|row| row["Id"] == Value::from(id.as_str()))?;
+        let rows = self
+            .sandbox
+            .records("Contract_Product__c")
+            .expect("products");
+        let row = rows
+            .into_iter()
+            .find(|row| row["Id"] == Value::from(id.as_str()))?;
         row["Consumed__c"].as_f64()
     }
 }
@@ -251,6 +275,8 @@ fn seed_contract(sandbox: &Sandbox, account: &str, n: usize) -> (String, String)
         "Contract__c": contract, "External_Id__c": format!("CP-{n}"), "Name": format!("product {n}"),
         "Product_Code__c": "small", "Units__c": 1_000_000, "Price__c": 9.5,
     });
-    let product = sandbox.seed("Contract_Product__c", &product).expect("a product");
+    let product = sandbox
+        .seed("Contract_Product__c", &product)
+        .expect("a product");
     (contract, product)
 }
