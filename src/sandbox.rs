@@ -317,11 +317,7 @@ pub async fn run_command(
     if let Some(path) = ready_file {
         write_whole(path, &line).map_err(write(path))?;
     }
-    let mut out = io::stdout().lock();
-    writeln!(out, "{line}")
-        .and_then(|()| out.flush())
-        .map_err(Error::Print)?;
-    drop(out);
+    print_line(&line).map_err(Error::Print)?;
     shutdown.await;
     sandbox.shutdown().await;
     Ok(())
@@ -347,6 +343,12 @@ impl Sandbox {
         })
         .to_string()
     }
+}
+
+fn print_line(line: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
 }
 
 /// Whoever waits for the file finds it whole or not at all.

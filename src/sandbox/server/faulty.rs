@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::Response;
-use futures_util::stream;
+use futures_util::stream::{self, StreamExt};
 use tokio::time::sleep;
 
 use super::super::fault::Effect;
@@ -66,11 +66,13 @@ pub(super) async fn answer(
         Effect::DropAfter => None,
         Effect::Truncate => Some(streamed(answer, |body| {
             let half = body.slice(..body.len() / 2);
-            let broken = Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
-            (
-                Some(body.len()),
-                Body::from_stream(stream::iter([Ok(half), broken])),
-            )
+            // What was written goes out while the body makes the server wait.
+            let broken = stream::once(async {
+                tokio::task::yield_now().await;
+                Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
+            });
+            let body_parts = stream::iter([Ok(half)]).chain(broken);
+            (Some(body.len()), Body::from_stream(body_parts))
         })),
         Effect::CutJson => Some(streamed(answer, |body| {
             (None, Body::from(body.slice(..body.len() / 2)))
