@@ -24,6 +24,7 @@ mod login;
 mod org;
 mod query;
 mod record;
+mod remedy;
 mod rows;
 mod session;
 pub mod soql;

@@ -312,48 +312,6 @@ pub(super) fn is_renewable(message: &str) -> bool {
         && !message.contains("Connected app is not attached")
 }
 
-/// What the person who runs the daemon can do about a code, if anyone can.
-pub(super) fn remedy(code: Code) -> Option<&'static str> {
-    Some(match code {
-        Code::ApiCurrentlyDisabled | Code::ApiDisabledForOrg | Code::FunctionalityNotEnabled => {
-            "give the integration user the permission \"API Enabled\"; the org's edition must have API access"
-        }
-        Code::ClientNotAccessibleForUser | Code::InvalidSessionId => {
-            "allow the integration user to use the external client app, with the scope \"api\""
-        }
-        Code::LoginDuringRestrictedDomain | Code::LoginDuringRestrictedTime => {
-            "loosen the login hours and IP ranges of the integration user's profile"
-        }
-        Code::OrgLocked | Code::TrialExpired => "ask Salesforce to open the org again",
-        Code::Gone | Code::UnsupportedApiVersion => {
-            "set SALESFORCE_API_VERSION to a version that the org offers"
-        }
-        Code::NotFound | Code::InvalidType | Code::InvalidField => {
-            "deploy the Salesforce package, assign its permission set to the integration user, and compare \
-             SALESFORCE_OBJECT, SALESFORCE_EXTERNAL_ID_FIELD, SALESFORCE_REVISION_FIELD and the view's field names with the org"
-        }
-        Code::InvalidFieldForInsertUpdate
-        | Code::InsufficientAccess
-        | Code::InsufficientAccessOrReadonly
-        | Code::DeleteRequiredOnCascade
-        | Code::TransferRequiresRead => {
-            "assign the permission set of the Salesforce package to the integration user"
-        }
-        Code::InsufficientAccessOnCrossReferenceEntity => {
-            "share the parent record with the integration user, with the right to edit it"
-        }
-        Code::Forbidden | Code::TxnSecurityNoAccess => {
-            "look for a transaction security policy that blocks the integration user"
-        }
-        Code::InactiveOwnerOrUser => "activate the user or give its records to another one",
-        Code::ExceededQuota | Code::StorageLimitExceeded => {
-            "free data storage in the org or buy more; reports go on by themselves"
-        }
-        Code::DuplicateExternalId => "make the external id field unique",
-        _ => return None,
-    })
-}
-
 /// Whether the revision field is named by the error, as its field or in its text.
 fn names(revision_field: Option<&str>, message: &str, fields: &[String]) -> bool {
     revision_field.is_some_and(|revision| {

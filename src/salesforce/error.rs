@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::class::{Certainty, Class, Pause};
 use super::code::{self, Code, Purpose};
-use super::{login, wire};
+use super::{login, remedy, wire};
 
 /// The longest text of Salesforce's that is kept, in bytes. Messages may quote
 /// a value, which can be 131,072 characters long.
@@ -127,7 +127,7 @@ impl Error {
     /// What a person can do about it, if anything.
     pub fn remedy(&self) -> Option<&'static str> {
         match self {
-            Self::Refused(refusal) => code::remedy(Code::parse(&refusal.code)),
+            Self::Refused(refusal) => remedy::of_code(Code::parse(&refusal.code)),
             Self::Login { source, .. } => source.remedy(),
             _ => None,
         }
@@ -156,7 +156,7 @@ impl RecordError {
 
     /// What a person can do about it, if anything.
     pub fn remedy(&self) -> Option<&'static str> {
-        code::remedy(Code::parse(&self.code))
+        remedy::of_code(Code::parse(&self.code))
     }
 
     /// A refusal of our own, ahead of sending: what Salesforce could not take.

@@ -14,6 +14,7 @@ use super::class::{Class, Pause};
 use super::error::cut;
 use super::id;
 use super::jwt::Signer;
+use super::remedy;
 use super::session::{Identity, Session};
 use super::wire::{self, Wire};
 use crate::settings;
@@ -69,44 +70,14 @@ impl Error {
         }
     }
 
-    /// What a person can do about it. Causes are those of Salesforce Help,
-    /// "OAuth Authorization Flow Errors", told apart by the description alone.
+    /// What a person can do about it, if anything.
     pub fn remedy(&self) -> Option<&'static str> {
-        let Self::Refused { code, description } = self else {
-            return None;
-        };
-        if self.class() != Class::Configuration {
-            return None;
+        match self {
+            Self::Refused { code, description } if self.class() == Class::Configuration => {
+                Some(remedy::of_login(code, description))
+            }
+            _ => None,
         }
-        let description = description.to_ascii_lowercase();
-        let says = |words: &str| description.contains(words);
-        Some(match code.as_str() {
-            "invalid_client_id" => {
-                "compare SALESFORCE_CLIENT_ID with the consumer key; a new app takes ten minutes to be known"
-            }
-            "invalid_client" => "compare SALESFORCE_CLIENT_SECRET with the consumer secret",
-            "inactive_user" => "activate the integration user",
-            "unsupported_grant_type" => "enable the flow in the external client app",
-            _ if says("approved") || code == "invalid_app_access" => {
-                "let the app's policy say \"Admin approved users are pre-authorized\" and assign its permission set to the integration user"
-            }
-            _ if says("audience") => {
-                "set SALESFORCE_AUDIENCE to https://login.salesforce.com, or to https://test.salesforce.com for a sandbox"
-            }
-            _ if says("expired authorization code") => "set the clock of this machine",
-            _ if says("invalid assertion") => {
-                "upload the certificate of SALESFORCE_PRIVATE_KEY to the app"
-            }
-            _ if says("refresh_token scope") => "add the scope \"refresh_token\" to the app",
-            _ if says("refresh token") => {
-                "authorise the app again and set SALESFORCE_REFRESH_TOKEN"
-            }
-            _ if says("client credentials user") => {
-                "choose a Run As user in the app's client credentials flow"
-            }
-            _ if says("this domain") => "set SALESFORCE_LOGIN_URL to the org's My Domain address",
-            _ => "look at the login history of the integration user in Salesforce's setup",
-        })
     }
 }
 

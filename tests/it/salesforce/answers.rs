@@ -182,6 +182,8 @@ const LOGINS: &[(u16, Way, &str, Class, &str)] = &[
     (429, Html, "too many", SHORT, ""),
     (503, Html, HTML, SHORT, ""),
     (503, Json, r#"{"error":"server_error","error_description":"x"}"#, SHORT, ""),
+    (400, Json, r#"{"error":"server_error","error_description":"x"}"#, SHORT, ""),
+    (503, Json, r#"{"error":"no healthy upstream"}"#, SHORT, ""),
     (500, Html, "", SHORT, ""),
     (200, Html, HTML, SHORT, ""),
     (200, Json, r#"{"access_token":"t","instance_url":"https://x.example"}"#, SHORT, ""),
