@@ -12,6 +12,7 @@
 //!
 //! Not for production: logins need no password.
 
+mod memory;
 mod ports;
 mod postgres;
 mod process;
@@ -22,6 +23,7 @@ mod template;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use memory::memory;
 pub use postgres::{Durability, Options as PostgresOptions, Postgres};
 pub use redis::{Options as RedisOptions, Redis};
 

@@ -81,7 +81,7 @@ impl Postgres {
         let data = directory.path().join("data");
         match &options.template_cache {
             Some(cache) => template::copy(cache, &data, user.as_ref())?,
-            None => template::initdb(&data, user.as_ref())?,
+            None => template::fresh(&data, user.as_ref())?,
         }
         let program = Program {
             path: program,

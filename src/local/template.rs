@@ -9,13 +9,23 @@ use nix::unistd::User;
 
 use super::{Error, process, programs};
 
+/// A copy has a log segment of 1 MB instead of 16, which would be the greater
+/// part of an empty cluster.
+const SMALL: &str = "--wal-segsize=1";
+/// The server's own size.
+const USUAL: &str = "--wal-segsize=16";
+
+/// Makes a data directory as the server's packages do.
+pub(super) fn fresh(data: &Path, user: Option<&User>) -> Result<(), Error> {
+    initdb(data, user, USUAL)
+}
+
 /// Runs `initdb` as `user` (it refuses root, too).
-pub(super) fn initdb(data: &Path, user: Option<&User>) -> Result<(), Error> {
+fn initdb(data: &Path, user: Option<&User>, segment_size: &str) -> Result<(), Error> {
     let program = programs::find("initdb")?;
-    // Segments of 1 MB instead of 16: the greater part of an empty cluster would be its log.
     let output = process::command(&program, user)
         .args(["--no-sync", "--auth=trust", "--username=postgres"])
-        .args(["--locale=C", "--encoding=UTF8", "--wal-segsize=1"])
+        .args(["--locale=C", "--encoding=UTF8", segment_size])
         .arg("--pgdata")
         .arg(data)
         .current_dir("/")
@@ -53,7 +63,7 @@ fn make(template: &Path, user: Option<&User>) -> Result<(), Error> {
     // The server's user may have no way into the cache: it works in a directory of its own.
     let workshop = process::directory(None, user)?;
     let data = workshop.path().join("data");
-    initdb(&data, user)?;
+    initdb(&data, user, SMALL)?;
     let draft = template.with_extension("draft");
     if draft.exists() {
         fs::remove_dir_all(&draft).map_err(Error::io("remove", &draft))?;

@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use redis::AsyncCommands;
 use sqlx::{Connection, PgConnection};
 use tokio::time::timeout;
-use usage_sync::local::{Postgres, PostgresOptions, Redis, RedisOptions};
+use usage_sync::local::{Durability, Postgres, PostgresOptions, Redis, RedisOptions};
 
 use crate::support::{self, Mode, PATIENCE, Proxy, wait_until};
 
@@ -120,6 +120,33 @@ async fn a_setting_that_postgres_does_not_know_is_shown_with_its_own_words() {
 
     let message = outcome.err().expect("it cannot start").to_string();
     assert!(message.contains("no_such_setting"), "{message}");
+}
+
+#[tokio::test]
+async fn a_durable_postgres_is_set_up_as_in_production() {
+    let server = Postgres::start(PostgresOptions {
+        durability: Durability::Durable,
+        parent: Some(Path::new("/dev/shm").to_owned()),
+        ..PostgresOptions::default()
+    })
+    .await
+    .unwrap();
+    let mut connection = PgConnection::connect(&server.url("postgres"))
+        .await
+        .unwrap();
+
+    let settings: Vec<(String, String)> = sqlx::query_as(
+        "select name, setting || coalesce(unit, '') from pg_settings
+         where name in ('fsync', 'full_page_writes', 'synchronous_commit', 'wal_segment_size')
+         order by name",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+
+    let values: Vec<&str> = settings.iter().map(|(_, value)| value.as_str()).collect();
+    assert_eq!(values, ["on", "on", "on", "16777216B"], "{settings:?}");
+    assert!(server.directory().starts_with("/dev/shm"));
 }
 
 #[tokio::test]

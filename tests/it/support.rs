@@ -50,6 +50,7 @@ pub(crate) async fn postgres_with(options: PostgresOptions) -> Database {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).to_owned();
     let server = Postgres::start(PostgresOptions {
         template_cache: Some(cache),
+        parent: options.parent.or_else(local::memory),
         ..options
     })
     .await
@@ -68,9 +69,12 @@ pub(crate) async fn redis() -> Redis {
 
 /// As [`redis`], with parameters of its own.
 pub(crate) async fn redis_with(options: RedisOptions) -> Redis {
-    Redis::start(options)
-        .await
-        .unwrap_or_else(|error| fail(&error))
+    Redis::start(RedisOptions {
+        parent: options.parent.or_else(local::memory),
+        ..options
+    })
+    .await
+    .unwrap_or_else(|error| fail(&error))
 }
 
 /// What people read, with its cause.
