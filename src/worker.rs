@@ -200,10 +200,12 @@ impl Worker {
                     false,
                 );
             }
+            Permit::Trial if self.send_one(true) => {}
+            Permit::Trial if self.lanes.waiting() == 0 => self.claim(1, true),
             Permit::Trial => {
-                if !self.send_one(true) {
-                    self.claim(1, true);
-                }
+                // All that waits has its contract in flight still.
+                self.gate.nothing_to_try();
+                self.next_look = now + IDLE_LOOK.base;
             }
             Permit::Probe => {
                 let client = self.context.salesforce.clone();
@@ -284,7 +286,6 @@ impl Worker {
             Ok(Some(parcels)) => {
                 self.empty_looks = 0;
                 self.next_look = now;
-                let nothing = parcels.is_empty();
                 self.hands.retain(|hand| hand.strong_count() > 0);
                 self.hands
                     .extend(parcels.first().map(|parcel| Arc::downgrade(&parcel.hand)));
@@ -293,8 +294,7 @@ impl Worker {
                 }
                 self.redis.over();
                 self.postgres.over();
-                if trial && !nothing {
-                    self.send_one(true);
+                if trial && self.send_one(true) {
                     return;
                 }
             }
