@@ -12,6 +12,9 @@ local lost = { string.format('%d', lease) }
 for i = 3, #ARGV do
     local id = ARGV[i]
     if tonumber(redis.call('ZSCORE', claimed, id) or -1) == tonumber(ARGV[1]) then
+        -- Removed first: a Redis whose memory is full refuses a script whose
+        -- first write is one that may grow it, and a lease must go on then, too.
+        redis.call('ZREM', claimed, id)
         redis.call('ZADD', claimed, lease, id)
     else
         lost[#lost + 1] = id
