@@ -82,7 +82,7 @@ begin
     return query execute pg_catalog.format(
         'select ad_id::text from (
              select distinct ad_id from usage_sync.usage
-             where ($1 is null or ad_id > $1::text::%s) %s
+             where ad_id is not null and ($1 is null or ad_id > $1::text::%s) %s
              order by ad_id limit $2
          ) as page',
         usage_sync.key_type(),
