@@ -15,6 +15,8 @@ create table usage_sync.change (
     autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
     autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 20000
 );
+-- Truncations are rare, and looked for often.
+create index change_truncation on usage_sync.change (id) where ad_id is null;
 
 -- One row for each ad ever seen.
 create table usage_sync.ad (

@@ -18,13 +18,16 @@ use std::{
 };
 
 use sqlx::PgPool;
-use tokio::{sync::Notify, time::interval};
+use tokio::{
+    sync::Notify,
+    time::{MissedTickBehavior, interval},
+};
 
 use crate::{
-    metrics::Metrics, outbox, queue::Queue, settings, shutdown::Shutdown, telemetry::Chain,
+    ledger, metrics::Metrics, outbox, queue::Queue, settings, shutdown::Shutdown, telemetry::Chain,
     trouble::Trouble,
 };
-use awake::Rush;
+use awake::{Awake, Rush};
 pub use listener::Listener;
 
 /// A queue without room is looked at this often.
@@ -57,6 +60,10 @@ pub struct Capture {
     postgres: Trouble,
     redis: Trouble,
     rush: Rush,
+    /// Held while changes rush in, so that the trigger does not notify.
+    awake: Option<Awake>,
+    /// When a change came last while awake.
+    last_rush: Instant,
     /// Pending ads wait in Postgres for room in Redis.
     backlog: bool,
     /// Ads were moved that Redis was not told of.
@@ -71,6 +78,8 @@ impl Capture {
             postgres: Trouble::with("postgres"),
             redis: Trouble::with("redis"),
             rush: Rush::default(),
+            awake: None,
+            last_rush: Instant::now(),
             backlog: false,
             untold: false,
         }
@@ -82,59 +91,94 @@ impl Capture {
         let mut poll = interval(context.pace.poll_interval);
         let mut sweep = interval(context.pace.sweep_interval);
         let mut room = interval(ROOM_LOOK);
+        let mut rushed = interval(awake::POLL);
+        rushed.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !shutdown.is_stopping() {
             tokio::select! {
-                () = shutdown.wait() => return,
-                () = context.changed.notified() => self.look(&shutdown).await,
-                _ = poll.tick() => self.look(&shutdown).await,
+                () = shutdown.wait() => break,
+                () = context.changed.notified() => self.look().await,
+                _ = poll.tick() => self.look().await,
+                _ = rushed.tick(), if self.awake.is_some() => self.look_awake().await,
                 () = context.sweep.notified() => self.sweep().await,
                 _ = sweep.tick() => self.sweep().await,
                 _ = room.tick(), if self.backlog || self.untold => self.refill().await,
             }
         }
+        if let Some(awake) = self.awake.take() {
+            awake.sleep().await;
+        }
     }
 
-    /// Empties the outbox; stays awake and polls while changes rush in.
-    async fn look(&mut self, shutdown: &Shutdown) {
+    /// Empties the outbox; wakes up while changes rush in.
+    async fn look(&mut self) {
         let moved = self.drain().await;
-        if !self.rush.is_on(moved, Instant::now()) {
-            return;
+        if self.awake.is_none() && self.rush.is_on(moved, Instant::now()) {
+            self.awake = awake::stay(&self.context.pool).await;
+            self.last_rush = Instant::now();
+            // Nobody was notified while the lock was waited for.
+            self.drain().await;
         }
-        let Some(awake) = awake::stay(&self.context.pool).await else {
-            return;
-        };
-        let mut last = Instant::now();
-        while last.elapsed() < awake::QUIET && !shutdown.is_stopping() {
-            if self.drain().await > 0 {
-                last = Instant::now();
-            }
-            tokio::time::sleep(awake::POLL).await;
+    }
+
+    /// Empties the outbox unasked; falls asleep once nothing comes any more.
+    async fn look_awake(&mut self) {
+        if self.drain().await > 0 {
+            self.last_rush = Instant::now();
+        } else if self.last_rush.elapsed() >= awake::QUIET
+            && let Some(awake) = self.awake.take()
+        {
+            awake.sleep().await;
+            // A change that saw the listener awake may have been committed since.
+            self.drain().await;
         }
-        awake.sleep().await;
-        // A change that saw the listener awake may have been committed since.
-        self.drain().await;
     }
 
     /// Moves whatever is in the outbox; answers how many changes that were.
     async fn drain(&mut self) -> usize {
+        match self.move_all().await {
+            Ok(moved) => {
+                self.postgres.over();
+                moved
+            }
+            Err(error) => {
+                let pause = self.postgres.met(&error);
+                tokio::time::sleep(pause).await;
+                0
+            }
+        }
+    }
+
+    async fn move_all(&mut self) -> Result<usize, ledger::Error> {
         let mut total = 0;
         loop {
-            let moved = match outbox::move_batch(&self.context.pool).await {
-                Ok(moved) => moved,
-                Err(error) => {
-                    let pause = self.postgres.met(&error);
-                    tokio::time::sleep(pause).await;
-                    return total;
-                }
-            };
-            self.postgres.over();
+            let moved = outbox::move_batch(&self.context.pool).await?;
             total += moved.changes;
             self.context.metrics.changes_captured.add(moved.changes);
             self.push(&moved.ad_ids).await;
             if moved.is_last() {
-                return total;
+                break;
             }
         }
+        if let Some(truncation) = outbox::truncation(&self.context.pool).await? {
+            let mut after: Option<String> = None;
+            loop {
+                let (last, ad_ids) = truncation
+                    .move_page(&self.context.pool, after.as_deref())
+                    .await?;
+                self.push(&ad_ids).await;
+                if last.is_none() {
+                    break;
+                }
+                after = last;
+            }
+            total += truncation.changes();
+            self.context
+                .metrics
+                .changes_captured
+                .add(truncation.changes());
+            truncation.moved(&self.context.pool).await?;
+        }
+        Ok(total)
     }
 
     async fn push(&mut self, ad_ids: &[String]) {
@@ -155,10 +199,16 @@ impl Capture {
         }
     }
 
-    /// Refills once there is room for a good part of the queue again.
+    /// Refills once the list runs low and there is room for a good part of it:
+    /// what waits out a backoff takes up room, too.
     async fn refill(&mut self) {
+        let max = self.context.queue_max;
         match self.context.queue.depth().await {
-            Ok(depth) if self.untold || depth.ready < self.context.queue_max / 2 => {
+            Ok(depth)
+                if self.untold
+                    || depth.ready < max / 2
+                        && depth.ready + depth.claimed + depth.retry < max - max / 10 =>
+            {
                 self.sweep().await;
             }
             Ok(_) => {}

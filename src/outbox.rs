@@ -26,13 +26,14 @@ pub struct Moved {
 }
 
 impl Moved {
-    /// Whether the outbox was empty afterwards, as far as could be seen.
+    /// Whether the outbox was empty afterwards, as far as could be seen, but
+    /// for truncations.
     pub fn is_last(&self) -> bool {
         i64::try_from(self.changes).unwrap_or(i64::MAX) < BATCH
     }
 }
 
-/// Moves one batch.
+/// Moves one batch of changes of single ads.
 pub async fn move_batch(pool: &PgPool) -> Result<Moved, Error> {
     let mut transaction = pool.begin_with(BEGIN).await?;
     let (changes, ad_ids): (i64, Option<Vec<String>>) =
@@ -45,6 +46,61 @@ pub async fn move_batch(pool: &PgPool) -> Result<Moved, Error> {
         changes: usize::try_from(changes).unwrap_or(0),
         ad_ids: ad_ids.unwrap_or_default(),
     })
+}
+
+/// Changes that stand for every known ad: a watched table was truncated.
+#[derive(Debug)]
+pub struct Truncation {
+    changes: Vec<i64>,
+    changed_at: OffsetDateTime,
+}
+
+/// The truncations that wait.
+pub async fn truncation(pool: &PgPool) -> Result<Option<Truncation>, Error> {
+    let (changes, changed_at): (Vec<i64>, OffsetDateTime) =
+        sqlx::query_as(include_str!("outbox/truncation.sql"))
+            .fetch_one(pool)
+            .await?;
+    Ok((!changes.is_empty()).then_some(Truncation {
+        changes,
+        changed_at,
+    }))
+}
+
+impl Truncation {
+    /// How many they are.
+    pub fn changes(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// Makes one page of the known ads pending; answers them, and where the
+    /// next page begins: `None` after the last. A million ads are more than
+    /// one transaction should hold.
+    pub async fn move_page(
+        &self,
+        pool: &PgPool,
+        after: Option<&str>,
+    ) -> Result<(Option<String>, Vec<String>), Error> {
+        let mut transaction = pool.begin_with(BEGIN).await?;
+        let page = sqlx::query_as(include_str!("outbox/move_known.sql"))
+            .bind(after)
+            .bind(BATCH)
+            .bind(self.changed_at)
+            .fetch_one(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(page)
+    }
+
+    /// Takes them out of the outbox, after the last page. Until then a crash
+    /// means that all pages are moved once more, which is harmless.
+    pub async fn moved(self, pool: &PgPool) -> Result<(), Error> {
+        sqlx::query("delete from usage_sync.change where id = any ($1)")
+            .bind(self.changes)
+            .execute(pool)
+            .await?;
+        Ok(())
+    }
 }
 
 /// Queues those of the ads that the app has or that were ever seen here;

@@ -1,18 +1,19 @@
 -- Moves a batch of changes into the ads. Rows that another daemon is moving
 -- are skipped, not waited for. Ads are written in the order of their ids,
 -- as everywhere, so that no two transactions wait for each other in a ring.
-with moved as (
-    delete from usage_sync.change
-    where id in (select id from usage_sync.change order by id limit $1 for update skip locked)
-    returning ad_id, changed_at
-), truncated as (
-    select min(changed_at) as changed_at from moved where ad_id is null having count(*) > 0
+-- The batch is materialized, since a plan that reads it twice finds other rows.
+with batch as materialized (
+    select id from usage_sync.change
+    where ad_id is not null
+    order by id
+    limit $1
+    for update skip locked
+), moved as (
+    delete from usage_sync.change as change using batch
+    where change.id = batch.id
+    returning change.ad_id, change.changed_at
 ), folded as (
-    select ad_id, min(changed_at) as changed_at from (
-        select ad_id, changed_at from moved where ad_id is not null
-        union all
-        select ad.ad_id, truncated.changed_at from usage_sync.ad as ad, truncated
-    ) as changed
+    select ad_id, min(changed_at) as changed_at from moved
     group by ad_id
     order by ad_id
 ), pending as (
