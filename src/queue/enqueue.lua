@@ -15,10 +15,12 @@ for i = 2, #ARGV do
     local id = ARGV[i]
     if redis.call('ZSCORE', claimed, id) then
         redis.call('SADD', queued, id)
-    elseif redis.call('ZREM', retry, id) == 1 or room > 0 then
+    elseif room > 0 or redis.call('ZSCORE', retry, id) then
+        -- Adding goes first: a Redis whose memory is full judges a script by
+        -- the first of its writes, and must not be made to grow further.
         if redis.call('SADD', queued, id) == 1 then
             redis.call('RPUSH', queue, id)
-            room = room - 1
+            room = room - 1 + redis.call('ZREM', retry, id)
         end
     elseif redis.call('SISMEMBER', queued, id) == 0 then
         refused = refused + 1
