@@ -11,6 +11,7 @@ mod delivery;
 mod end_to_end;
 mod local;
 mod packaging;
+mod queue;
 mod salesforce;
 mod sandbox;
 mod settings;
