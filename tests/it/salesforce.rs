@@ -8,6 +8,7 @@ mod login;
 mod queries;
 mod records;
 mod rows;
+mod sandbox;
 mod server;
 mod wire;
 
