@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::json;
-use usage_sync::salesforce::{Certainty, Class, Client, Pause, Record, Step};
+use usage_sync::salesforce::{Certainty, Class, Client, Pause, Record, RecordError, Step};
 use usage_sync::sandbox::{Effect, Options, Plan, Sandbox};
 use usage_sync::settings::{Login, Salesforce};
 
@@ -56,7 +56,7 @@ impl Org {
             fields: &fields,
         };
         let results = self.client.upsert(&[record]).await.unwrap();
-        results[0].as_ref().err().map(|error| error.class())
+        results[0].as_ref().err().map(RecordError::class)
     }
 }
 
