@@ -50,8 +50,10 @@ create table usage_sync.ad (
 create index ad_pending on usage_sync.ad (changed_at, ad_id) where state = 'pending';
 create index ad_rejected on usage_sync.ad (retry_at, ad_id) where state = 'rejected';
 
--- Fencing tokens; sent to Salesforce as the revision of a record.
-create sequence usage_sync.token cache 50;
+-- Fencing tokens; sent to Salesforce as the revision of a record. Without a
+-- cache: numbers that a session keeps in stock are handed out after higher ones
+-- of another session, and a token must be higher than all before it.
+create sequence usage_sync.token;
 
 -- The ledger: what Salesforce holds, as far as it has told us.
 create table usage_sync.record (
