@@ -2,8 +2,8 @@
 -- have any type of ad_id and may be replaced at any time, so nothing about
 -- it is fixed before the moment of reading.
 
--- Those of `ads` that can be read as `key_type`. An id that cannot is in no
--- row of the view.
+-- Those of `ads` that can be read as `key_type`, which may be a domain with
+-- rules of its own. An id that cannot is in no row of the view.
 create function usage_sync.castable(ads text[], key_type text) returns text[]
 language plpgsql stable
 as $$
@@ -14,14 +14,14 @@ begin
     begin
         execute pg_catalog.format('select $1::text[]::%s[]', key_type) using ads;
         return ads;
-    exception when data_exception then
+    exception when data_exception or integrity_constraint_violation then
         -- One of them is not of the type: find out which.
     end;
     foreach ad in array ads loop
         begin
             execute pg_catalog.format('select $1::text::%s', key_type) using ad;
             good := good || ad;
-        exception when data_exception then
+        exception when data_exception or integrity_constraint_violation then
             continue;
         end;
     end loop;
