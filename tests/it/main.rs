@@ -14,5 +14,6 @@ mod packaging;
 mod queue;
 mod salesforce;
 mod sandbox;
+mod schema;
 mod settings;
 mod support;
