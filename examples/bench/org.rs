@@ -1,0 +1,173 @@
+//! The sandbox as a process of its own, and its control endpoint.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use reqwest::Client;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::daemon::Daemon;
+use crate::{Error, Mode};
+
+/// Contracts, each with one product.
+const CONTRACTS: u32 = 1000;
+/// The org must not run out of calls in the middle of a measurement.
+const DAILY_LIMIT: u64 = 1_000_000_000;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the sandbox says once it listens.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Ready {
+    pub(crate) base_url: String,
+    control_url: String,
+    pub(crate) client_id: String,
+    pub(crate) username: String,
+    private_key_file: String,
+}
+
+/// Counters of the sandbox since they were last taken.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+pub(crate) struct Counters {
+    pub(crate) api_calls: u64,
+    pub(crate) lock_meetings: u64,
+    pub(crate) max_in_flight: u64,
+    pub(crate) records: Tally,
+}
+
+/// Records written.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+pub(crate) struct Tally {
+    pub(crate) created: u64,
+    pub(crate) updated: u64,
+    pub(crate) deleted: u64,
+}
+
+/// The Salesforce org.
+pub(crate) struct Org {
+    process: Daemon,
+    http: Client,
+    pub(crate) ready: Ready,
+    /// Salesforce's id of each contract's product.
+    pub(crate) products: Vec<String>,
+}
+
+impl Org {
+    /// Starts a sandbox and seeds its contracts.
+    pub(crate) async fn start(program: &Path) -> Result<Self, Error> {
+        let directory = tempfile::tempdir().map_err(Error::io("making a directory"))?;
+        let file = directory.path().join("ready.json");
+        let arguments = ["sandbox", "--ready-file", &file.display().to_string()];
+        let mut process = Daemon::start("the sandbox", program, &arguments, &[])?;
+        let deadline = Instant::now() + PATIENCE;
+        let ready = loop {
+            process.must_live()?;
+            let text = fs::read(&file).unwrap_or_default();
+            if let Ok(ready) = serde_json::from_slice::<Ready>(&text) {
+                break ready;
+            }
+            if Instant::now() > deadline {
+                return Err(process.late("the sandbox's start", PATIENCE));
+            }
+            sleep(Duration::from_millis(5)).await;
+        };
+        let mut org = Self {
+            process,
+            http: Client::builder().no_proxy().build()?,
+            ready,
+            products: Vec::new(),
+        };
+        org.products = org.seed().await?;
+        Ok(org)
+    }
+
+    /// An error if the sandbox has ended.
+    pub(crate) fn must_live(&mut self) -> Result<(), Error> {
+        self.process.must_live()
+    }
+
+    /// The integration user's key.
+    pub(crate) fn private_key(&self) -> Result<String, Error> {
+        fs::read_to_string(&self.ready.private_key_file).map_err(Error::io("reading the key"))
+    }
+
+    /// Lets calls take as long as the mode says.
+    pub(crate) async fn pretend(&self, mode: Mode) -> Result<(), Error> {
+        let (base, record) = mode.pretended();
+        let change = json!({"base_ms": base, "per_record_ms": record, "daily_limit": DAILY_LIMIT});
+        self.post("settings", &change).await?;
+        Ok(())
+    }
+
+    /// The counters as they stand.
+    pub(crate) async fn counters(&self) -> Result<Counters, Error> {
+        let url = format!("{}/stats", self.ready.control_url);
+        read(self.http.get(url).send().await?).await
+    }
+
+    /// The counters, which start anew.
+    pub(crate) async fn take_counters(&self) -> Result<Counters, Error> {
+        let counters = self.counters().await?;
+        self.post("stats/reset", &Value::Null).await?;
+        Ok(counters)
+    }
+
+    /// What each product was used according to Salesforce.
+    pub(crate) async fn consumed(&self) -> Result<HashMap<String, f64>, Error> {
+        let url = format!("{}/records/Contract_Product__c", self.ready.control_url);
+        let rows: Vec<Value> = read(self.http.get(url).send().await?).await?;
+        Ok(rows
+            .iter()
+            .map(|row| {
+                let id = row["Id"].as_str().unwrap_or_default().to_owned();
+                (id, row["Consumed__c"].as_f64().unwrap_or_default())
+            })
+            .collect())
+    }
+
+    async fn seed(&self) -> Result<Vec<String>, Error> {
+        let account = self.create("Account", json!({"Name": "Bench"})).await?;
+        let of = |number: u32| {
+            let account = account.clone();
+            async move {
+                let contract = json!({"AccountId": account, "Status": "Activated"});
+                let contract = self.create("Contract", contract).await?;
+                let product = json!({
+                    "Contract__c": contract, "Name": format!("Product {number}"),
+                    "External_Id__c": format!("P-{number}"), "Units__c": 1_000_000,
+                });
+                self.create("Contract_Product__c", product).await
+            }
+        };
+        stream::iter((0..CONTRACTS).map(of))
+            .buffered(8)
+            .try_collect()
+            .await
+    }
+
+    async fn create(&self, object: &str, record: Value) -> Result<String, Error> {
+        let answer = self.post(&format!("records/{object}"), &record).await?;
+        let created: Value = read(answer).await?;
+        Ok(created["id"].as_str().unwrap_or_default().to_owned())
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Result<reqwest::Response, Error> {
+        let url = format!("{}/{path}", self.ready.control_url);
+        let request = self
+            .http
+            .post(url)
+            .header("content-type", "application/json")
+            .body(body.to_string());
+        Ok(request.send().await?.error_for_status()?)
+    }
+}
+
+async fn read<T: DeserializeOwned>(answer: reqwest::Response) -> Result<T, Error> {
+    let body = answer.error_for_status()?.bytes().await?;
+    serde_json::from_slice(&body).map_err(Error::Unreadable)
+}
