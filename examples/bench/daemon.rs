@@ -19,6 +19,8 @@ use crate::process::Memory;
 const LOOK: Duration = Duration::from_millis(50);
 /// As long as the daemon gives itself to stop, and a little more.
 const STOP: Duration = Duration::from_secs(30);
+/// As long as one waits that is given up.
+const HURRY: Duration = Duration::from_secs(2);
 
 /// A running child.
 pub(crate) struct Daemon {
@@ -39,7 +41,7 @@ impl Daemon {
         let output = |log: &File| log.try_clone().map_err(Error::io("opening the log"));
         // setpriv becomes the program: same pid, no process more.
         let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "--"])
+            .args(["--pdeathsig", "TERM", "--"])
             .arg(program)
             .args(arguments)
             .env_clear()
@@ -58,6 +60,10 @@ impl Daemon {
         self.child.id()
     }
 
+    fn id(&self) -> Pid {
+        Pid::from_raw(self.pid().cast_signed())
+    }
+
     /// An error if it has ended.
     pub(crate) fn must_live(&mut self) -> Result<(), Error> {
         let status = self.child.try_wait().map_err(Error::io("waiting"))?;
@@ -72,8 +78,7 @@ impl Daemon {
 
     /// Asks it to stop and waits until it has.
     pub(crate) async fn stop(mut self) -> Result<(), Error> {
-        let pid = Pid::from_raw(self.pid().cast_signed());
-        kill(pid, Signal::SIGTERM).map_err(|error| Error::Io {
+        kill(self.id(), Signal::SIGTERM).map_err(|error| Error::Io {
             action: "stopping the daemon",
             source: error.into(),
         })?;
@@ -125,8 +130,14 @@ impl Daemon {
 }
 
 impl Drop for Daemon {
+    /// Asks first: the sandbox has a file to remove.
     fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to kill.
+        // It may have ended by itself; then there is nothing to end.
+        kill(self.id(), Signal::SIGTERM).ok();
+        let deadline = std::time::Instant::now() + HURRY;
+        while matches!(self.child.try_wait(), Ok(None)) && std::time::Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         self.child.kill().ok();
         self.child.wait().ok();
     }
