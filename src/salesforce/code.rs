@@ -14,6 +14,7 @@ use serde::de::IntoDeserializer;
 use serde::de::value::Error as ValueError;
 
 use super::class::{Class, Pause};
+use super::client::Names;
 
 /// A code that we treat in some way of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -187,21 +188,18 @@ pub(super) fn of_request(code: Code, status: u16, message: &str, purpose: Purpos
 
 /// The class of one record that was refused while the request was taken.
 ///
-/// `revision_field` is the field whose validation rule fences old requests off.
+/// `ours` names the fields that we own: the rule on the revision fences old
+/// requests off, and the external id is nobody else's to repeat.
 #[expect(
     clippy::match_same_arms,
     reason = "an arm is a meaning, not an outcome"
 )]
-pub(super) fn of_record(
-    code: Code,
-    message: &str,
-    fields: &[String],
-    revision_field: Option<&str>,
-) -> Class {
+pub(super) fn of_record(code: Code, message: &str, fields: &[String], ours: &Names) -> Class {
     match code {
         // A validation rule or a trigger's `addError`. Only the rule on the
         // revision means that something newer has been written already.
-        Code::FieldCustomValidationException if names(revision_field, message, fields) => {
+        Code::FieldCustomValidationException if ours.revision.as_deref().is_some_and(|name| names(name, message, fields)) =>
+        {
             Class::Superseded
         }
         // Another request writes below the same parent; the wait was 10 s.
@@ -214,11 +212,12 @@ pub(super) fn of_record(
             Class::Contention
         }
         // Two requests created the same record; the later one failed. The next
-        // try is an upsert and finds it. "<unknown>" instead of the id means
-        // that we may not see the other record, and an upsert never will.
+        // try is an upsert and finds it. Not so if another field is the one
+        // that repeats, or "<unknown>" stands for it: then we may not see the
+        // other record, and an upsert never will.
         Code::DuplicateValue
             if message.contains("duplicates value on record with id")
-                && !message.contains("<unknown>") =>
+                && names(&ours.external_id, message, fields) =>
         {
             Class::Contention
         }
@@ -312,16 +311,12 @@ pub(super) fn is_renewable(message: &str) -> bool {
         && !message.contains("Connected app is not attached")
 }
 
-/// Whether the revision field is named by the error, as its field or in its text.
-fn names(revision_field: Option<&str>, message: &str, fields: &[String]) -> bool {
-    revision_field.is_some_and(|revision| {
-        fields
-            .iter()
-            .any(|field| field.eq_ignore_ascii_case(revision))
-            || message
-                .to_ascii_lowercase()
-                .contains(&revision.to_ascii_lowercase())
-    })
+/// Whether a field is named by the error, as its field or in its text.
+fn names(field: &str, message: &str, fields: &[String]) -> bool {
+    fields.iter().any(|named| named.eq_ignore_ascii_case(field))
+        || message
+            .to_ascii_lowercase()
+            .contains(&field.to_ascii_lowercase())
 }
 
 /// A write may have one culprit among its records; a read has none.

@@ -115,10 +115,10 @@ impl Client {
                 received: outcomes.len(),
             });
         }
-        let revision = self.names().revision.as_deref();
+        let ours = self.names();
         let results: Option<Results> = outcomes
             .into_iter()
-            .map(|outcome| outcome.result(revision))
+            .map(|outcome| outcome.result(ours))
             .collect();
         results.ok_or_else(|| answer.unreadable("a success without a record id").into())
     }
@@ -138,7 +138,7 @@ pub(super) struct Outcome {
 
 impl Outcome {
     /// The result in our words; `None` for a success that names no record.
-    pub(super) fn result(self, revision_field: Option<&str>) -> Option<Result<Saved, RecordError>> {
+    pub(super) fn result(self, ours: &Names) -> Option<Result<Saved, RecordError>> {
         if self.success {
             let id = to_18(self.id.as_deref()?)?;
             return Some(Ok(Saved {
@@ -147,7 +147,7 @@ impl Outcome {
             }));
         }
         let errors = self.errors.unwrap_or_default();
-        Some(Err(RecordError::of(errors, revision_field)))
+        Some(Err(RecordError::of(errors, ours)))
     }
 }
 

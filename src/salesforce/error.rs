@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::class::{Certainty, Class, Pause};
+use super::client::Names;
 use super::code::{self, Code, Purpose};
 use super::{login, remedy, wire};
 
@@ -171,15 +172,15 @@ impl RecordError {
 
     /// The error among a record's entries that decides. Several rules may have
     /// fired at once; that something newer is in Salesforce outweighs the rest.
-    pub(super) fn of(entries: Vec<Entry>, revision_field: Option<&str>) -> Self {
+    pub(super) fn of(entries: Vec<Entry>, ours: &Names) -> Self {
         let mut errors: Vec<Self> = entries
             .into_iter()
-            .map(|entry| entry.record_error(revision_field))
+            .map(|entry| entry.record_error(ours))
             .collect();
         if errors.is_empty() {
             let unexplained =
                 Entry::new("UNKNOWN_EXCEPTION", "refused without a reason".to_owned());
-            errors.push(unexplained.record_error(revision_field));
+            errors.push(unexplained.record_error(ours));
         }
         let superseded = errors
             .iter()
@@ -260,10 +261,10 @@ impl Entry {
     }
 
     /// As the refusal of one record.
-    pub(super) fn record_error(self, revision_field: Option<&str>) -> RecordError {
+    pub(super) fn record_error(self, ours: &Names) -> RecordError {
         let message = self.message.unwrap_or_default();
         let fields = self.fields.unwrap_or_default();
-        let class = code::of_record(Code::parse(&self.code), &message, &fields, revision_field);
+        let class = code::of_record(Code::parse(&self.code), &message, &fields, ours);
         RecordError {
             code: cut(self.code),
             message: cut(message),

@@ -79,13 +79,13 @@ impl Client {
             sent: sent.len(),
             received: answered.len(),
         };
-        let revision = self.names().revision.as_deref();
+        let ours = self.names();
         let results: Option<Vec<GraphResult>> = checked
             .iter()
             .zip(graphs)
             .enumerate()
             .map(|(index, (checked, steps))| match checked {
-                Ok(_sent) => answered.get(&graph_id(index))?.result(steps, revision),
+                Ok(_sent) => answered.get(&graph_id(index))?.result(steps, ours),
                 Err(refused) => Some(Err(refused.clone())),
             })
             .collect();
@@ -176,9 +176,9 @@ struct Node {
 
 impl Graph {
     /// `None` if the answer does not account for every step.
-    fn result(&self, steps: &[Step<'_>], revision: Option<&str>) -> Option<GraphResult> {
+    fn result(&self, steps: &[Step<'_>], ours: &Names) -> Option<GraphResult> {
         if !self.is_successful {
-            return Some(Err(self.culprit(steps.len(), revision)?));
+            return Some(Err(self.culprit(steps.len(), ours)?));
         }
         let saved: Option<Vec<Saved>> = steps
             .iter()
@@ -195,7 +195,7 @@ impl Graph {
                 Step::Create(_) | Step::Upsert(_) => {
                     let outcome: Outcome =
                         serde_json::from_str(self.node(index)?.body.get()).ok()?;
-                    outcome.result(revision)?.ok()
+                    outcome.result(ours)?.ok()
                 }
             })
             .collect();
@@ -205,12 +205,12 @@ impl Graph {
     /// The step that failed of itself. The others say that they were halted;
     /// all of them do when the graph was not run at all, which is what happens
     /// after more than 14 graphs of a call have failed.
-    fn culprit(&self, steps: usize, revision: Option<&str>) -> Option<GraphError> {
+    fn culprit(&self, steps: usize, ours: &Names) -> Option<GraphError> {
         let mut errors = (0..steps).filter_map(|step| {
             let entries = Entry::read(self.node(step)?.body.get().as_bytes())?;
             Some(GraphError {
                 step,
-                error: RecordError::of(entries, revision),
+                error: RecordError::of(entries, ours),
             })
         });
         let first = errors.next()?;

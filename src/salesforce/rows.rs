@@ -34,13 +34,13 @@ impl Client {
         };
         let answer = self.answer(&request).await?;
         if answer.status == 300 {
-            return Ok(Err(ambiguous(&answer)?));
+            return Ok(Err(ambiguous(&answer, self.names())?));
         }
         if !answer.is_success() {
             return self.refused(&answer).map(Err);
         }
         let outcome: Outcome = answer.json()?;
-        let result = outcome.result(self.names().revision.as_deref());
+        let result = outcome.result(self.names());
         result.ok_or_else(|| answer.unreadable("a success without a record id").into())
     }
 
@@ -112,17 +112,17 @@ impl Client {
 
     fn record_error(&self, answer: &Answer) -> Option<RecordError> {
         let entries = Entry::read(&answer.body)?;
-        Some(RecordError::of(entries, self.names().revision.as_deref()))
+        Some(RecordError::of(entries, self.names()))
     }
 }
 
 /// 300: more than one record has the external id. The body lists their
 /// addresses instead of an error.
-fn ambiguous(answer: &Answer) -> Result<RecordError, Error> {
+fn ambiguous(answer: &Answer, ours: &Names) -> Result<RecordError, Error> {
     let records: Vec<serde::de::IgnoredAny> = answer.json()?;
     let message = format!("{} records have this external id", records.len());
     Ok(RecordError::of(
         vec![Entry::new("DUPLICATE_EXTERNAL_ID", message)],
-        None,
+        ours,
     ))
 }

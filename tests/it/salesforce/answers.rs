@@ -152,6 +152,7 @@ const RECORDS: &[(&str, Class)] = &[
     (r#"{"success":false,"errors":[{"statusCode":"INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY","message":"insufficient access rights on cross-reference id: 0017h00000doU3R","fields":[]}]}"#, Rejected),
     (r#"{"success":false,"errors":[{"statusCode":"INVALID_CROSS_REFERENCE_KEY","message":"invalid cross reference id","fields":[]}]}"#, Rejected),
     (r#"{"success":false,"errors":[{"statusCode":"DUPLICATE_VALUE","message":"duplicate value found: <unknown> duplicates value on record with id: <unknown>","fields":[]}]}"#, Rejected),
+    (r#"{"success":false,"errors":[{"statusCode":"DUPLICATE_VALUE","message":"duplicate value found: Booking_No__c duplicates value on record with id: a0N2w000001WQcq","fields":[]}]}"#, Rejected),
     (r#"{"success":false,"errors":[{"statusCode":"DUPLICATE_VALUE","message":"Duplicate external id specified: u-1","fields":["External_Id__c"]}]}"#, Rejected),
     (r#"{"success":false,"errors":[{"statusCode":"DUPLICATES_DETECTED","message":"Use one of these records?","fields":[],"duplicateResult":{"allowSave":false}}]}"#, Rejected),
     (r#"{"success":false,"errors":[{"statusCode":"CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY","message":"AccountTrigger: execution of AfterUpdate caused by: System.NullPointerException","fields":[]}]}"#, Rejected),
