@@ -32,7 +32,7 @@ use crate::{
 const ACQUIRE: Duration = Duration::from_secs(5);
 
 /// The journal is shortened this often.
-const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+const PRUNE_EVERY: Duration = Duration::from_hours(1);
 
 /// What keeps the daemon from running. A service that is down does not.
 #[derive(Debug, thiserror::Error)]

@@ -222,14 +222,10 @@ pub fn plan(
 /// The names of the fields of one JSON object with null as every value, for
 /// the intent: which fields a request may have set.
 pub fn blank<'a>(bodies: impl Iterator<Item = &'a str>) -> String {
-    let mut names: BTreeMap<String, ()> = BTreeMap::new();
+    let mut names = serde_json::Map::new();
     for body in bodies {
-        names.extend(
-            members(body)
-                .unwrap_or_default()
-                .into_keys()
-                .map(|name| (name, ())),
-        );
+        let members = members(body).unwrap_or_default().into_keys();
+        names.extend(members.map(|name| (name, serde_json::Value::Null)));
     }
     serde_json::to_string(&names).unwrap_or_else(|_| String::from("{}"))
 }

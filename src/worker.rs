@@ -390,7 +390,7 @@ fn say_began(cause: Cause, error: &SalesforceError) {
     let error = Chain(error);
     match cause {
         Cause::Outage => {
-            tracing::warn!(%error, "salesforce is down: reporting pauses, nothing is lost")
+            tracing::warn!(%error, "salesforce is down: reporting pauses, nothing is lost");
         }
         Cause::DailyLimit => {
             tracing::warn!(%error, "the org's daily calls are used up: reporting pauses");

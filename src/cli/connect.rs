@@ -44,6 +44,10 @@ pub(super) async fn redis(settings: &Settings) -> Result<Queue, Failure> {
 }
 
 /// A failure of the database in the middle of a command.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it serves as a function for map_err"
+)]
 pub(super) fn failed(error: ledger::Error) -> Failure {
     let (exit, remedy) = match &error {
         ledger::Error::Unavailable(_) => (Exit::Unavailable, "try again once it answers"),

@@ -65,7 +65,7 @@ impl From<sqlx::Error> for Error {
 fn sqlstate(error: &sqlx::Error) -> Option<String> {
     error
         .as_database_error()
-        .and_then(|error| error.code().map(|code| code.into_owned()))
+        .and_then(|error| error.code().map(std::borrow::Cow::into_owned))
 }
 
 /// Codes that pass by themselves (PostgreSQL: Appendix A, Error Codes).

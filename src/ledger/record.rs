@@ -168,8 +168,8 @@ async fn settle(
     answers: &[Answer],
     retry_rejected: Duration,
 ) -> Result<Vec<(String, bool)>, Error> {
-    let mut columns: (Vec<&str>, Vec<Option<&str>>, Vec<Option<&str>>, Vec<i32>) =
-        Default::default();
+    let (mut states, mut codes, mut messages, mut tries) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for answer in answers {
         let (state, reason, attempt) = match &answer.verdict {
             Verdict::Reported => ("reported", None, 0),
@@ -177,10 +177,10 @@ async fn settle(
             Verdict::Retry { code, message } => ("pending", Some((code, message)), 1),
             Verdict::Postponed => ("pending", None, 0),
         };
-        columns.0.push(state);
-        columns.1.push(reason.map(|(code, _)| code.as_str()));
-        columns.2.push(reason.map(|(_, message)| message.as_str()));
-        columns.3.push(attempt);
+        states.push(state);
+        codes.push(reason.map(|(code, _)| code.as_str()));
+        messages.push(reason.map(|(_, message)| message.as_str()));
+        tries.push(attempt);
     }
     let ad_ids: Vec<&str> = answers.iter().map(|a| a.ad_id.as_str()).collect();
     let tokens: Vec<i64> = answers.iter().map(|a| a.token).collect();
@@ -189,10 +189,10 @@ async fn settle(
         .bind(ad_ids)
         .bind(tokens)
         .bind(versions)
-        .bind(columns.0)
-        .bind(columns.1)
-        .bind(columns.2)
-        .bind(columns.3)
+        .bind(states)
+        .bind(codes)
+        .bind(messages)
+        .bind(tries)
         .bind(retry_rejected.as_secs_f64())
         .fetch_all(&mut **transaction)
         .await?)

@@ -223,7 +223,7 @@ mod tests {
     fn gate() -> Gate {
         Gate::new(Backoff {
             base: Duration::from_secs(1),
-            max: Duration::from_secs(60),
+            max: Duration::from_mins(1),
         })
     }
 
@@ -251,7 +251,7 @@ mod tests {
         let (mut now, mut probes, mut turns) = (start, 0, Vec::new());
 
         turns.extend(gate.failed(Failed::Straggler, Cause::Outage, now, 1.0));
-        while now < start + Duration::from_secs(3600) {
+        while now < start + Duration::from_hours(1) {
             match gate.permit(now) {
                 Permit::Probe => {
                     probes += 1;

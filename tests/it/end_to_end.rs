@@ -87,9 +87,10 @@ async fn multi_row(pool: &PgPool) {
 async fn copy(pool: &PgPool) {
     for start in (0..COPIED).step_by(1000) {
         let rows: String = (start..start + 1000)
-            .map(|n| {
+            .flat_map(|n| {
                 let (id, contract) = (20_000 + n, n % 40);
-                format!("{id}\tgigantic\t{contract}\t4\n{id}\tsmall\t{contract}\t5.50\n")
+                let line = |product, quantity| format!("{id}\t{product}\t{contract}\t{quantity}\n");
+                [line("gigantic", "4"), line("small", "5.50")]
             })
             .collect();
         let mut copy = pool

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{json, value::RawValue};
 use sqlx::PgPool;
 use usage_sync::{
     local::Redis,
@@ -261,9 +261,7 @@ impl World {
             .sandbox
             .records("Contract_Product__c")
             .expect("products");
-        let row = rows
-            .into_iter()
-            .find(|row| row["Id"] == Value::from(id.as_str()))?;
+        let row = rows.into_iter().find(|row| row["Id"] == id.as_str())?;
         row["Consumed__c"].as_f64()
     }
 }
