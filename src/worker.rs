@@ -204,7 +204,7 @@ impl Worker {
             Permit::Trial if self.lanes.waiting() == 0 => self.claim(1, true),
             Permit::Trial => {
                 // All that waits has its contract in flight still.
-                self.gate.nothing_to_try();
+                self.gate.trial_postponed();
                 self.next_look = now + IDLE_LOOK.base;
             }
             Permit::Probe => {
@@ -280,8 +280,10 @@ impl Worker {
         let now = Instant::now();
         match result {
             Ok(None) => {
+                self.redis.over();
                 self.empty_looks += 1;
                 self.next_look = now + IDLE_LOOK.pause(self.empty_looks, chance());
+                self.nothing_to_try(trial, now);
             }
             Ok(Some(parcels)) => {
                 self.empty_looks = 0;
@@ -294,15 +296,38 @@ impl Worker {
                 }
                 self.redis.over();
                 self.postgres.over();
-                if trial && self.send_one(true) {
-                    return;
+                if !(trial && self.send_one(true)) {
+                    self.nothing_to_try(trial, now);
                 }
             }
-            Err(prepare::Error::Queue(error)) => self.next_look = now + self.redis.met(&error),
-            Err(prepare::Error::Ledger(error)) => self.next_look = now + self.postgres.met(&error),
+            Err(error) => {
+                self.next_look = now
+                    + match error {
+                        prepare::Error::Queue(error) => self.redis.met(&error),
+                        prepare::Error::Ledger(error) => self.postgres.met(&error),
+                    };
+                if trial {
+                    self.gate.trial_postponed();
+                }
+            }
         }
+    }
+
+    fn nothing_to_try(&mut self, trial: bool, now: Instant) {
         if trial {
-            self.gate.nothing_to_try();
+            let turn = self.gate.nothing_to_try(now);
+            self.ended_outage(turn);
+        }
+    }
+
+    fn ended_outage(&self, turn: Option<Turn>) {
+        if let Some(Turn::Ended(cause, lasted)) = turn {
+            self.context.metrics.salesforce.set(true);
+            tracing::info!(
+                duration_ms = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX),
+                "{}",
+                said_over(cause)
+            );
         }
     }
 
@@ -311,14 +336,8 @@ impl Worker {
         let now = Instant::now();
         self.look_now();
         let Some(error) = trouble else {
-            if let Some(Turn::Ended(cause, lasted)) = self.gate.succeeded(now) {
-                self.context.metrics.salesforce.set(true);
-                tracing::info!(
-                    duration_ms = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX),
-                    "{}",
-                    said_over(cause)
-                );
-            }
+            let turn = self.gate.succeeded(now);
+            self.ended_outage(turn);
             return;
         };
         self.context.metrics.failed_calls.add(1);

@@ -12,7 +12,7 @@ use super::parcel::PlannedAd;
 use crate::{
     ledger::{Answer, Outcome, Verdict},
     plan::{Action, Operation},
-    salesforce::{self, Certainty, Class, Client, Record, RecordError, Saved},
+    salesforce::{self, Certainty, Class, Client, Record, RecordError, Results},
 };
 
 /// Salesforce's code for a record that is there already.
@@ -96,6 +96,25 @@ impl From<salesforce::Error> for Refused {
 /// An operation by its place in the parcel: which ad, which of its operations.
 type Place = (usize, usize);
 
+/// The three calls that a parcel may need.
+#[derive(Clone, Copy)]
+enum Call<'a> {
+    /// With Salesforce's ids.
+    Delete(&'a HashMap<Place, String>),
+    Upsert,
+    Create,
+}
+
+impl Call<'_> {
+    /// The same call in a form that may be made twice.
+    fn repeatable(self) -> Self {
+        match self {
+            Self::Create | Self::Upsert => Self::Upsert,
+            Self::Delete(ids) => Self::Delete(ids),
+        }
+    }
+}
+
 struct Delivery<'a> {
     client: &'a Client,
     size: usize,
@@ -108,8 +127,8 @@ impl Delivery<'_> {
     async fn run(&mut self) -> Result<(), salesforce::Error> {
         let withdrawals = self.places(Action::Withdraw);
         self.withdraw(&withdrawals).await?;
-        for place in self.places(Action::Update).chunks(self.size) {
-            self.save(place, true).await?;
+        for places in self.places(Action::Update).chunks(self.size) {
+            self.settle(places, Call::Upsert).await?;
         }
         let creates: Vec<Place> = self
             .places(Action::Create)
@@ -117,7 +136,7 @@ impl Delivery<'_> {
             .filter(|(ad, _)| self.went_through(*ad))
             .collect();
         for places in creates.chunks(self.size) {
-            self.save(places, false).await?;
+            self.settle(places, Call::Create).await?;
         }
         Ok(())
     }
@@ -165,57 +184,66 @@ impl Delivery<'_> {
             self.calls += 1;
             found?
         };
-        let mut there = Vec::new();
+        let (mut there, mut ids) = (Vec::new(), HashMap::new());
         for place in places {
             let operation = self.operation(*place);
             let id = operation.salesforce_id.as_ref();
-            match id.or_else(|| found.get(&operation.external_id)) {
-                Some(id) => there.push((*place, id.clone())),
-                None => self.set(*place, Sent::Done(None)),
+            if let Some(id) = id.or_else(|| found.get(&operation.external_id)) {
+                ids.insert(*place, id.clone());
+                there.push(*place);
+            } else {
+                self.set(*place, Sent::Done(None));
             }
         }
-        for chunk in there.chunks(self.size) {
-            let places: Vec<Place> = chunk.iter().map(|(place, _)| *place).collect();
-            let ids: Vec<&str> = chunk.iter().map(|(_, id)| id.as_str()).collect();
-            let results = self.client.delete(&ids).await;
-            self.calls += 1;
-            self.note(&places, results)?;
+        for places in there.chunks(self.size) {
+            self.settle(places, Call::Delete(&ids)).await?;
         }
         Ok(())
     }
 
-    /// Creates or updates. A call that fails as a whole for what may be one
-    /// record's fault is halved until the culprit stands alone.
-    async fn save(&mut self, places: &[Place], mut upsert: bool) -> Result<(), salesforce::Error> {
+    /// Makes one call. If it fails as a whole for what may be one record's
+    /// fault, it is halved until the culprit stands alone.
+    async fn settle(
+        &mut self,
+        places: &[Place],
+        mut call: Call<'_>,
+    ) -> Result<(), salesforce::Error> {
         let mut open: Vec<&[Place]> = vec![places];
         while let Some(places) = open.pop() {
-            let results = self.send(places, upsert).await;
+            let results = self.send(places, call).await;
             self.calls += 1;
-            match results {
-                Err(error) if error.class() == Class::Suspect && places.len() > 1 => {
-                    // What may have been created must not be created again.
-                    upsert |= error.certainty() == Certainty::Unknown;
-                    let (first, second) = places.split_at(places.len() / 2);
-                    open.extend([second, first]);
+            let error = match results {
+                Ok(results) => {
+                    self.note(places, results);
+                    continue;
                 }
-                Err(error) if error.class() == Class::Suspect => {
-                    let sent = match error.certainty() {
-                        Certainty::Unknown => Sent::InDoubt(Some(error.into())),
-                        Certainty::NotSent | Certainty::Answered => Sent::Refused(error.into()),
-                    };
-                    self.set(places[0], sent);
+                Err(error) => error,
+            };
+            if error.certainty() == Certainty::Unknown {
+                // Whatever may have been created must not be created again.
+                call = call.repeatable();
+                for place in places {
+                    self.set(*place, Sent::InDoubt(None));
                 }
-                results => self.note(places, results)?,
+            }
+            if error.class() != Class::Suspect {
+                return Err(error);
+            }
+            if let [place] = places {
+                self.set(*place, alone(error));
+            } else {
+                let (first, second) = places.split_at(places.len() / 2);
+                open.extend([second, first]);
             }
         }
         Ok(())
     }
 
-    async fn send(
-        &self,
-        places: &[Place],
-        upsert: bool,
-    ) -> Result<Vec<Result<Saved, RecordError>>, salesforce::Error> {
+    async fn send(&self, places: &[Place], call: Call<'_>) -> Result<Results, salesforce::Error> {
+        if let Call::Delete(ids) = call {
+            let ids: Vec<&str> = places.iter().map(|place| ids[place].as_str()).collect();
+            return self.client.delete(&ids).await;
+        }
         let records: Vec<Record<'_>> = places
             .iter()
             .map(|place| {
@@ -227,38 +255,28 @@ impl Delivery<'_> {
                 }
             })
             .collect();
-        if upsert {
-            self.client.upsert(&records).await
-        } else {
-            self.client.create(&records).await
+        match call {
+            Call::Create => self.client.create(&records).await,
+            Call::Upsert | Call::Delete(_) => self.client.upsert(&records).await,
         }
     }
 
-    fn note(
-        &mut self,
-        places: &[Place],
-        results: Result<Vec<Result<Saved, RecordError>>, salesforce::Error>,
-    ) -> Result<(), salesforce::Error> {
-        match results {
-            Ok(results) => {
-                for (place, result) in places.iter().zip(results) {
-                    let sent = match result {
-                        Ok(saved) => Sent::Done(Some(saved.id)),
-                        Err(refused) => refused_or_doubtful(refused.into()),
-                    };
-                    self.set(*place, sent);
-                }
-                Ok(())
-            }
-            Err(error) => {
-                if error.certainty() == Certainty::Unknown {
-                    for place in places {
-                        self.set(*place, Sent::InDoubt(None));
-                    }
-                }
-                Err(error)
-            }
+    fn note(&mut self, places: &[Place], results: Results) {
+        for (place, result) in places.iter().zip(results) {
+            let sent = match result {
+                Ok(saved) => Sent::Done(Some(saved.id)),
+                Err(refused) => refused_or_doubtful(refused.into()),
+            };
+            self.set(*place, sent);
         }
+    }
+}
+
+/// One culprit, found: what is known of it.
+fn alone(error: salesforce::Error) -> Sent {
+    match error.certainty() {
+        Certainty::Unknown => Sent::InDoubt(Some(error.into())),
+        Certainty::NotSent | Certainty::Answered => Sent::Refused(error.into()),
     }
 }
 

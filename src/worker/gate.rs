@@ -123,12 +123,28 @@ impl Gate {
         }
     }
 
-    /// The trial found nothing to send: the next one may.
-    pub fn nothing_to_try(&mut self) {
+    /// The trial could not go out yet: the next one may.
+    pub fn trial_postponed(&mut self) {
         if let State::Closed(closed) = &mut self.state
             && closed.next == Next::Trying
         {
             closed.next = Next::Trial;
+        }
+    }
+
+    /// The trial found nothing to send. After an outage the probe's answer is
+    /// then all there is to know; of the other causes a probe tells nothing.
+    pub fn nothing_to_try(&mut self, now: Instant) -> Option<Turn> {
+        match &self.state {
+            State::Closed(closed)
+                if closed.next == Next::Trying && closed.cause == Cause::Outage =>
+            {
+                self.succeeded(now)
+            }
+            State::Closed(_) | State::Open => {
+                self.trial_postponed();
+                None
+            }
         }
     }
 
@@ -316,14 +332,39 @@ mod tests {
         assert!(matches!(gate.permit(now), Permit::Wait(_)));
     }
 
-    #[test]
-    fn a_trial_without_anything_to_send_waits_for_something() {
-        let (mut gate, now) = (gate(), Instant::now());
-        gate.failed(Failed::Straggler, Cause::Outage, now, 1.0);
-        gate.permit(now);
+    fn closed_for(cause: Cause, now: Instant) -> Gate {
+        let mut gate = gate();
+        gate.failed(Failed::Straggler, cause, now, 1.0);
+        let later = now + Duration::from_mins(10);
+        assert_eq!(gate.permit(later), Permit::Probe);
         gate.probe_answered();
-        assert_eq!(gate.permit(now), Permit::Trial);
-        gate.nothing_to_try();
+        assert_eq!(gate.permit(later), Permit::Trial);
+        gate
+    }
+
+    #[test]
+    fn an_outage_is_over_when_the_probe_is_answered_and_nothing_waits() {
+        let now = Instant::now();
+        let mut gate = closed_for(Cause::Outage, now);
+        gate.nothing_to_try(now);
+        assert_eq!(gate.permit(now), Permit::Full);
+    }
+
+    #[test]
+    fn what_a_probe_cannot_tell_waits_for_a_trial() {
+        let now = Instant::now();
+        for cause in [Cause::DailyLimit, Cause::Configuration] {
+            let mut gate = closed_for(cause, now);
+            assert_eq!(gate.nothing_to_try(now), None);
+            assert_eq!(gate.permit(now), Permit::Trial);
+        }
+    }
+
+    #[test]
+    fn a_trial_that_could_not_go_out_is_handed_out_again() {
+        let now = Instant::now();
+        let mut gate = closed_for(Cause::Outage, now);
+        gate.trial_postponed();
         assert_eq!(gate.permit(now), Permit::Trial);
     }
 }

@@ -261,6 +261,67 @@ async fn one_poison_record_that_fails_the_whole_request_is_found() {
 }
 
 #[tokio::test]
+async fn one_record_that_no_delete_call_survives_is_found() {
+    let world = World::new(1).await;
+    let _daemon = world.daemon();
+    world
+        .app("insert into ad_product select n, 'small', 0, 1 from generate_series(1, 20) n")
+        .await;
+    world.in_step().await;
+    let rows = world.sandbox.records("Usage__c").expect("records");
+    let poison = rows
+        .iter()
+        .find(|row| row["External_Id__c"] == "7:small")
+        .expect("a record");
+    let crash = Effect::Error {
+        status: 500,
+        code: String::from("UNKNOWN_EXCEPTION"),
+        message: String::from("ErrorId: 1"),
+    };
+    let id = poison["Id"].as_str().expect("an id");
+    world.sandbox.fault(fault("DELETE", id, crash));
+
+    world.app("delete from ad_product").await;
+    wait_until("the other 19 to be withdrawn", PATIENCE, async || {
+        world.held().await.len() == 1
+    })
+    .await;
+
+    let code = world.status("7").await.1;
+    assert_eq!(code.as_deref(), Some("UNKNOWN_EXCEPTION"));
+    world.sandbox.clear_faults();
+    world.in_step().await;
+}
+
+#[tokio::test]
+async fn an_outage_ends_also_when_nothing_waits_any_more() {
+    let world = World::new(1).await;
+    let daemon = world.daemon();
+    world
+        .app("insert into ad_product values (1, 'small', 0, 1)")
+        .await;
+    world.in_step().await;
+    for method in ["POST", "PATCH", "GET"] {
+        world.sandbox.fault(fault(
+            method,
+            "/services",
+            Effect::EmptyBody { status: 503 },
+        ));
+    }
+    world.app("update ad_product set quantity = 2").await;
+    daemon.logged("salesforce is down").await;
+    world.app("update ad_product set quantity = 1").await;
+    world
+        .app("delete from ad_product; insert into ad_product values (1, 'small', 0, 1)")
+        .await;
+
+    world.sandbox.clear_faults();
+
+    daemon.logged("salesforce is back").await;
+    world.in_step().await;
+}
+
+#[tokio::test]
 async fn a_locked_contract_keeps_its_records_and_a_later_change_is_refused() {
     let world = World::new(1).await;
     let _daemon = world.daemon();
