@@ -190,7 +190,7 @@ pub(crate) fn dump(org: &mut Org, object: &str) -> Result<Vec<u8>, Refusal> {
                 match column {
                     Column::Field(field) => match session.computed(key, *field) {
                         Value::Number(number) => {
-                            out.extend_from_slice(number.to_string().as_bytes())
+                            out.extend_from_slice(number.to_string().as_bytes());
                         }
                         _ => session.write_column(key, *column, &mut out),
                     },

@@ -232,20 +232,21 @@ impl Access {
         let org = self.org_id();
         let token = format!("{}!AQ{}{}", &org.as_str()[..15], secret(), secret());
         self.tokens.insert(token.clone(), user);
-        let mut body = format!("{{\"access_token\":\"{token}\"");
-        if signed {
-            body += &format!(",\"signature\":\"{}=\"", secret());
-        }
-        body += &format!(
-            ",\"scope\":\"api refresh_token\",\"instance_url\":\"{}\",\"id\":\"{}\",\"token_type\":\"Bearer\"",
+        // The JWT answer has neither a signature nor a time of issue.
+        let (signature, issued_at) = if signed {
+            (
+                format!("\"signature\":\"{}=\",", secret()),
+                format!(",\"issued_at\":\"{now}000\""),
+            )
+        } else {
+            (String::new(), String::new())
+        };
+        let body = format!(
+            "{{\"access_token\":\"{token}\",{signature}\"scope\":\"api refresh_token\",\"instance_url\":\"{}\",\
+             \"id\":\"{}\",\"token_type\":\"Bearer\"{issued_at}}}",
             self.base_url,
             self.identity_url(user)
         );
-        // The JWT answer has neither a signature nor a time of issue.
-        if signed {
-            body += &format!(",\"issued_at\":\"{now}000\"");
-        }
-        body += "}";
         Reply::ok(body.into_bytes())
     }
 

@@ -2,75 +2,75 @@
 
 /// Lays out compact JSON: objects over lines, lists along one.
 pub(crate) fn pretty(compact: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(compact.len() * 2);
-    let mut depth = 0_usize;
+    let mut layout = Layout::default();
     let mut in_text = false;
     let mut escaped = false;
-    // For each open bracket, whether it is an object's.
-    let mut objects: Vec<bool> = Vec::new();
-    let mut previous = b' ';
-    let newline = |out: &mut Vec<u8>, depth: usize| {
-        out.push(b'\n');
-        out.extend(std::iter::repeat_n(b' ', depth * 2));
-    };
     for byte in compact.iter().copied() {
         if in_text {
-            out.push(byte);
+            layout.out.push(byte);
             in_text = byte != b'"' || escaped;
             escaped = byte == b'\\' && !escaped;
-            previous = byte;
-            continue;
-        }
-        let opened = matches!(previous, b'{' | b'[') && !objects.is_empty();
-        if opened && !matches!(byte, b'}' | b']') {
-            match objects.last() {
-                Some(true) => newline(&mut out, depth),
-                _ => out.push(b' '),
-            }
-        }
-        match byte {
-            b'{' => {
-                out.push(byte);
-                objects.push(true);
-                depth += 1;
-            }
-            b'[' => {
-                out.push(byte);
-                objects.push(false);
-            }
-            b'}' => {
-                depth = depth.saturating_sub(1);
-                objects.pop();
-                if previous == b'{' {
-                    out.push(b' ')
-                } else {
-                    newline(&mut out, depth)
-                }
-                out.push(byte);
-            }
-            b']' => {
-                objects.pop();
-                out.extend_from_slice(b" ]");
-            }
-            b',' if objects.last() == Some(&true) => {
-                out.push(byte);
-                newline(&mut out, depth);
-            }
-            b',' => out.extend_from_slice(b", "),
-            b':' => out.extend_from_slice(b" : "),
-            other => {
-                in_text = other == b'"';
-                out.push(other);
-            }
-        }
-        previous = byte;
-        // A text that begins is no bracket.
-        if in_text {
-            escaped = false;
-            previous = b'"';
+        } else {
+            layout.sign(byte);
+            in_text = byte == b'"';
         }
     }
-    out
+    layout.out
+}
+
+#[derive(Default)]
+struct Layout {
+    out: Vec<u8>,
+    /// For each open bracket, whether it is an object's.
+    open: Vec<bool>,
+    /// The last bracket has just been opened, and nothing stands in it.
+    empty: bool,
+}
+
+impl Layout {
+    /// One byte outside of texts.
+    fn sign(&mut self, byte: u8) {
+        let was_empty = std::mem::replace(&mut self.empty, matches!(byte, b'{' | b'['));
+        let closing = matches!(byte, b'}' | b']');
+        if was_empty && !closing {
+            self.separate();
+        }
+        match byte {
+            b'{' | b'[' => {
+                self.out.push(byte);
+                self.open.push(byte == b'{');
+            }
+            b'}' | b']' => {
+                let object = self.open.pop() == Some(true);
+                if object && !was_empty {
+                    self.newline();
+                } else {
+                    self.out.push(b' ');
+                }
+                self.out.push(byte);
+            }
+            b',' => {
+                self.out.push(byte);
+                self.separate();
+            }
+            b':' => self.out.extend_from_slice(b" : "),
+            other => self.out.push(other),
+        }
+    }
+
+    /// Before a member: a line of its own in an object, a blank in a list.
+    fn separate(&mut self) {
+        match self.open.last() {
+            Some(true) => self.newline(),
+            _ => self.out.push(b' '),
+        }
+    }
+
+    fn newline(&mut self) {
+        let depth = self.open.iter().filter(|object| **object).count();
+        self.out.push(b'\n');
+        self.out.extend(std::iter::repeat_n(b' ', depth * 2));
+    }
 }
 
 #[cfg(test)]

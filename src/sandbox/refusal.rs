@@ -94,7 +94,8 @@ impl Refusal {
             format!("[{{\"message\":{message},\"errorCode\":{code}")
         };
         if let Some(fields) = &self.fields {
-            text += &format!(",\"fields\":{}", json!(fields));
+            text += ",\"fields\":";
+            text += &json!(fields).to_string();
         }
         text += "}]";
         text.into_bytes()

@@ -46,7 +46,6 @@ pub(crate) enum Output {
     },
     Children {
         name: String,
-        object: usize,
         field: usize,
         plan: Box<Plan>,
     },

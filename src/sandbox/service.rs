@@ -167,12 +167,12 @@ impl Service {
         let mut circumstances = circumstances.clone();
         circumstances.locked.extend(taken);
         let records = u64::try_from(written).unwrap_or(u64::MAX);
-        let takes = Duration::from_millis(
+        let duration = Duration::from_millis(
             behaviour.base_ms + behaviour.per_record_ms.saturating_mul(records),
         );
         Turn::Holds {
             mine,
-            takes,
+            takes: duration,
             circumstances,
         }
     }

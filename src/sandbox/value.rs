@@ -132,13 +132,17 @@ fn read_number(
     if quoted.is_some() && text.is_empty() {
         return Ok(Value::Null);
     }
-    let number = parse_number(text).ok_or_else(|| wrong_type(field, raw))?;
-    // More decimals than the field has are rounded away, as on a save.
-    let number = number
-        .filter(|number| {
-            number.abs().trunc() < Decimal::from(10_u64.pow((precision - scale).min(19)))
-        })
+    if !is_number(text) {
+        return Err(wrong_type(field, raw));
+    }
+    // What cannot be held exactly is too long for any field.
+    let limit = Decimal::from(10_u64.pow((precision - scale).min(19)));
+    let number = Decimal::from_str_exact(text)
+        .or_else(|_| Decimal::from_scientific(text))
+        .ok()
+        .filter(|number| number.abs().trunc() < limit)
         .ok_or_else(|| out_of_range(field, text))?;
+    // More decimals than the field has are rounded away, as on a save.
     Ok(Value::Number(if number.scale() > scale {
         number.round_dp_with_strategy(scale, RoundingStrategy::MidpointAwayFromZero)
     } else {
@@ -146,19 +150,9 @@ fn read_number(
     }))
 }
 
-/// Outer `None`: no number at all. Inner `None`: one that is too long to be
-/// held exactly, and so too long for any field.
-fn parse_number(text: &str) -> Option<Option<Decimal>> {
-    let is_number = text.parse::<f64>().is_ok_and(f64::is_finite)
-        && text
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
-    let exact = || {
-        Decimal::from_str_exact(text)
-            .or_else(|_| Decimal::from_scientific(text))
-            .ok()
-    };
-    is_number.then(exact)
+fn is_number(text: &str) -> bool {
+    let plain = |byte: u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
+    text.bytes().all(plain) && text.parse::<f64>().is_ok()
 }
 
 /// A date as SOQL and JSON write it.

@@ -103,10 +103,10 @@ impl Org {
         let answer = org
             .form("/services/oauth2/token", &org.assertion(&json!({})))
             .await;
-        org.token = answer.json()["access_token"]
+        answer.json()["access_token"]
             .as_str()
             .expect("a token")
-            .to_owned();
+            .clone_into(&mut org.token);
         org
     }
 
@@ -237,17 +237,15 @@ impl Org {
     }
 
     /// Consumed and available units of a product.
-    async fn units(&self, product: &str) -> (f64, f64) {
-        let answer = self
+    async fn units(&self, product: &str) -> [Value; 2] {
+        let fields = "Consumed__c,Available__c";
+        let body = self
             .get(&format!(
-                "/sobjects/Contract_Product__c/{product}?fields=Consumed__c,Available__c"
+                "/sobjects/Contract_Product__c/{product}?fields={fields}"
             ))
-            .await;
-        let body = answer.json();
-        (
-            body["Consumed__c"].as_f64().expect("consumed"),
-            body["Available__c"].as_f64().expect("available"),
-        )
+            .await
+            .json();
+        [body["Consumed__c"].clone(), body["Available__c"].clone()]
     }
 
     fn set_status(&self, status: &str) {

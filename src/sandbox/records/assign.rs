@@ -75,7 +75,7 @@ impl Session<'_> {
         }
         let parent = &self.schema.objects[target];
         let input: Input<'_> = serde_json::from_str(raw.get())
-            .map_err(|_| Refusal::bad_json("Cannot deserialize a reference to a record"))
+            .map_err(|_form| Refusal::bad_json("Cannot deserialize a reference to a record"))
             .map_err(|refusal| refusal.fields([]))?;
         let [(name, key)] = input.fields.as_slice() else {
             let message = "Only one external ID field may be specified in a reference to a record";

@@ -79,7 +79,7 @@ pub(super) fn next_page(
 ) -> Result<Reply, Refusal> {
     let dead = || Refusal::new("INVALID_QUERY_LOCATOR", "invalid query locator");
     let (locator, offset) = cursor.rsplit_once('-').ok_or_else(dead)?;
-    let offset: usize = offset.parse().map_err(|_| dead())?;
+    let offset: usize = offset.parse().map_err(|_no_number| dead())?;
     let cursor = session
         .org
         .cursors
@@ -170,20 +170,28 @@ fn print_row(session: &Session<'_>, version: &str, key: Key, output: &[Output], 
             } => {
                 value::write_string(name, out);
                 out.push(b':');
-                let rows = session.search_children(plan, *field, key.row);
-                // No children at all are null, not an empty list (recorded).
-                if rows.is_empty() {
-                    out.extend_from_slice(b"null");
-                    continue;
-                }
-                out.extend_from_slice(
-                    format!("{{\"totalSize\":{},\"done\":true,\"records\":[", rows.len())
-                        .as_bytes(),
-                );
-                print_rows(session, version, plan, &rows, out);
-                out.extend_from_slice(b"]}");
+                print_children(session, version, plan, *field, key.row, out);
             }
         }
     }
     out.push(b'}');
+}
+
+/// No children at all are null, not an empty list (recorded).
+fn print_children(
+    session: &Session<'_>,
+    version: &str,
+    plan: &Plan,
+    field: usize,
+    parent: u32,
+    out: &mut Vec<u8>,
+) {
+    let rows = session.search_children(plan, field, parent);
+    if rows.is_empty() {
+        return out.extend_from_slice(b"null");
+    }
+    let start = format!("{{\"totalSize\":{},\"done\":true,\"records\":[", rows.len());
+    out.extend_from_slice(start.as_bytes());
+    print_rows(session, version, plan, &rows, out);
+    out.extend_from_slice(b"]}");
 }

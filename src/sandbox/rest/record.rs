@@ -28,11 +28,11 @@ impl Session<'_> {
         match column {
             Column::Id => value::write_string(self.id(key).as_str(), out),
             Column::IsDeleted => {
-                out.extend_from_slice(if row.deleted { b"true" } else { b"false" })
+                out.extend_from_slice(if row.deleted { b"true" } else { b"false" });
             }
             Column::CreatedDate => value::write_moment(moment(row.created), out),
             Column::LastModifiedDate | Column::SystemModstamp => {
-                value::write_moment(moment(row.modified), out)
+                value::write_moment(moment(row.modified), out);
             }
             Column::Field(index) => match self.computed(key, index) {
                 Value::Null => out.extend_from_slice(b"null"),

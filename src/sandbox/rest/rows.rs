@@ -125,7 +125,7 @@ pub(super) fn upsert(
         Err(Unmatched::None) if update_only => Err(Refusal::not_found()),
         Err(Unmatched::None) => {
             let raw =
-                serde_json::value::to_raw_value(by.value).map_err(|_| Refusal::not_found())?;
+                serde_json::value::to_raw_value(by.value).map_err(|_never| Refusal::not_found())?;
             let upserted = session.upsert(object, field, &raw, input)?;
             let end: &[u8] = if version_number(by.version) < 46 {
                 b"}"
@@ -228,7 +228,7 @@ pub(super) fn malformed_id(session: &Session<'_>, object: usize, text: &str) -> 
 fn match_key(session: &Session<'_>, by: ByKey<'_>) -> Result<Result<Key, Unmatched>, Refusal> {
     let object = session.readable(by.object)?;
     if by.field.eq_ignore_ascii_case("Id") {
-        return Ok(find(session, object, by.value).map(Ok)?);
+        return find(session, object, by.value).map(Ok);
     }
     let field = session.key_field(object, by.field)?;
     Ok(session.by_key_field(object, field, by.value))

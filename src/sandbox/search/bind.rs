@@ -19,7 +19,7 @@ const MAX_OFFSET: usize = 2000;
 pub(crate) fn bind(session: &Session<'_>, text: &str, query: &Query) -> Result<Plan, Refusal> {
     let binder = Binder { session, text };
     let name = query.from.parts.join(".");
-    let object = session.readable(&name).map_err(|_| {
+    let object = session.readable(&name).map_err(|_unseen| {
         let sentence = format!(
             "sObject type '{name}' is not supported. If you are attempting to use a custom object, be sure to \
              append the '__c' after the entity name. Please reference your WSDL or the describe call for the \
@@ -130,47 +130,46 @@ impl Binder<'_, '_> {
                 Ok(())
             }
             Item::Children(query) => {
-                let name = query.from.parts.join(".");
-                let children = self.session.schema.children_of(object);
-                let may_read = |child| {
-                    self.session
-                        .schema
-                        .may(self.session.user, Right::Read, child)
-                };
-                let found = children
-                    .filter(|(child, _, relationship)| {
-                        may_read(*child) && relationship.eq_ignore_ascii_case(&name)
-                    })
-                    .map(|(child, field, relationship)| (child, field, relationship.to_owned()))
-                    .next();
-                let (child, field, name) = found.ok_or_else(|| {
-                    let sentence = format!(
-                        "Didn't understand relationship '{name}' in FROM part of query call. If you are attempting \
-                         to use a custom relationship, be sure to append the '__r' after the custom relationship \
-                         name. Please reference your WSDL or the describe call for the appropriate names."
-                    );
-                    self.error("INVALID_TYPE", query.from.at, &sentence)
-                })?;
-                let plan_of_children = Box::new(self.query(child, query)?);
-                if plan_of_children
-                    .output
-                    .iter()
-                    .any(|output| matches!(output, Output::Children { .. }))
-                {
-                    return Err(Refusal::new(
-                        "MALFORMED_QUERY",
-                        "Nesting of child queries is not supported here",
-                    ));
-                }
-                plan.output.push(Output::Children {
-                    name,
-                    object: child,
-                    field,
-                    plan: plan_of_children,
-                });
+                plan.output.push(self.children(object, query)?);
                 Ok(())
             }
         }
+    }
+
+    fn children(&self, object: usize, query: &Query) -> Result<Output, Refusal> {
+        let name = query.from.parts.join(".");
+        let may_read = |child| {
+            self.session
+                .schema
+                .may(self.session.user, Right::Read, child)
+        };
+        let mut children = self.session.schema.children_of(object);
+        let found = children.find(|(child, _, relationship)| {
+            may_read(*child) && relationship.eq_ignore_ascii_case(&name)
+        });
+        let (child, field, name) = found.ok_or_else(|| {
+            let sentence = format!(
+                "Didn't understand relationship '{name}' in FROM part of query call. If you are \
+                 attempting to use a custom relationship, be sure to append the '__r' after the \
+                 custom relationship name. Please reference your WSDL or the describe call for the \
+                 appropriate names."
+            );
+            self.error("INVALID_TYPE", query.from.at, &sentence)
+        })?;
+        let plan = Box::new(self.query(child, query)?);
+        if plan
+            .output
+            .iter()
+            .any(|output| matches!(output, Output::Children { .. }))
+        {
+            let message = "Nesting of child queries is not supported here";
+            return Err(Refusal::new("MALFORMED_QUERY", message));
+        }
+        Ok(Output::Children {
+            name: name.to_owned(),
+            field,
+            plan,
+        })
     }
 
     /// Adds a selected field; fields of one parent share one nested record.
@@ -354,14 +353,14 @@ impl Binder<'_, '_> {
             _ => false,
         };
         Sample::of(literal, kind, exact).ok_or_else(|| {
-            let quotes = if quoted {
+            let quoting = if quoted {
                 "should be enclosed in quotes"
             } else {
                 "should not be enclosed in quotes"
             };
             let (at, name) = (name.at, name.parts.join("."));
             let sentence = format!(
-                "value of filter criterion for field '{name}' must be of type {kind} and {quotes}"
+                "value of filter criterion for field '{name}' must be of type {kind} and {quoting}"
             );
             self.error("INVALID_FIELD", at, &sentence)
         })

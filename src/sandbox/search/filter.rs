@@ -134,9 +134,9 @@ impl Session<'_> {
                     Operator::LessOrEqual => order().is_some_and(Ordering::is_le),
                     Operator::GreaterOrEqual => order().is_some_and(Ordering::is_ge),
                     Operator::Like => match (&sample.value, &value) {
-                        (Value::Text(pattern), Value::Text(text)) => {
+                        (Value::Text(pattern), Value::Text(found)) => {
                             let pattern: Vec<char> = pattern.to_lowercase().chars().collect();
-                            like(&pattern, &text.to_lowercase().chars().collect::<Vec<_>>())
+                            like(&pattern, &found.to_lowercase().chars().collect::<Vec<_>>())
                         }
                         _ => false,
                     },

@@ -41,7 +41,7 @@ async fn results_stand_in_the_order_of_the_records() {
         body[1]["errors"][0],
         json!({"statusCode": "REQUIRED_FIELD_MISSING", "message": "Required fields are missing: [Contract_Product__c, Quantity__c]", "fields": ["Contract_Product__c", "Quantity__c"]})
     );
-    assert_eq!(org.units(&org.products[0]).await.0, 4.0);
+    assert_eq!(org.units(&org.products[0]).await[0], 4.0);
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn all_or_none_takes_everything_back() {
             "INVALID_CROSS_REFERENCE_KEY"
         ]
     );
-    assert_eq!(org.units(&org.products[0]).await.0, 5.0);
+    assert_eq!(org.units(&org.products[0]).await[0], 5.0);
     assert_eq!(org.sandbox.records("Usage__c").unwrap().len(), 1);
 }
 
@@ -116,7 +116,7 @@ async fn an_upsert_tells_what_it_created() {
         (json!(false), json!(true))
     );
     assert!(body[2].get("created").is_none());
-    assert_eq!(org.units(&org.products[0]).await.0, 5.0);
+    assert_eq!(org.units(&org.products[0]).await[0], 5.0);
 }
 
 #[tokio::test]

@@ -169,7 +169,7 @@ async fn a_graph_is_all_or_nothing_and_no_other_graph_minds() {
         .map(|row| row["External_Id__c"].clone())
         .collect();
     assert_eq!(keys, [json!("b:old"), json!("a:new")]);
-    assert_eq!(org.units(&org.products[0]).await.0, 7.0);
+    assert_eq!(org.units(&org.products[0]).await[0], 7.0);
     assert_eq!(
         org.sandbox.stats().records.created,
         3,

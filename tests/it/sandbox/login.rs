@@ -131,7 +131,7 @@ async fn client_credentials_come_in_the_body_or_in_the_header() {
         .http
         .post(&url)
         .header("authorization", format!("Basic {basic}"))
-        .form(&[grant.clone()]);
+        .form(std::slice::from_ref(&grant));
     let by_header: Value =
         serde_json::from_str(&request.send().await.unwrap().text().await.unwrap()).unwrap();
     let wrong = [

@@ -163,126 +163,161 @@ async fn what_is_not_there_is_not_found() {
     );
 }
 
+/// Creates a good record with one change, which is to be refused.
+async fn refuse(org: &Org, change: Value, code: &str, fields: Value, message: &str) {
+    let mut body =
+        json!({"External_Id__c": "u-1", "Quantity__c": 3, "Contract_Product__c": org.products[0]});
+    body.as_object_mut()
+        .unwrap()
+        .extend(change.as_object().unwrap().clone());
+
+    let answer = org.post("/sobjects/Usage__c", &body).await;
+
+    let status = if code == "INVALID_CROSS_REFERENCE_KEY" {
+        404
+    } else {
+        400
+    };
+    assert_eq!(
+        answer.refusal(),
+        (status, code.to_owned(), fields),
+        "{change}: {}",
+        answer.text
+    );
+    let said = answer.json()[0]["message"].as_str().unwrap().to_owned();
+    assert!(said.starts_with(message), "{change}: {said}");
+    assert!(org.sandbox.records("Usage__c").unwrap().is_empty());
+}
+
 #[tokio::test]
 async fn each_bad_value_has_its_own_refusal() {
     let org = Org::start().await;
-    let good =
-        json!({"External_Id__c": "u-1", "Quantity__c": 3, "Contract_Product__c": org.products[0]});
-    let cases: &[(Value, &str, Value, &str)] = &[
+    let (required, wrong_type) = ("REQUIRED_FIELD_MISSING", "INVALID_TYPE_ON_FIELD_IN_RECORD");
+    for (field, value, code, message) in [
         (
-            json!({"Quantity__c": null}),
-            "REQUIRED_FIELD_MISSING",
-            json!(["Quantity__c"]),
+            "Quantity__c",
+            Value::Null,
+            required,
             "Required fields are missing: [Quantity__c]",
         ),
         (
-            json!({"External_Id__c": "  "}),
-            "REQUIRED_FIELD_MISSING",
-            json!(["External_Id__c"]),
+            "External_Id__c",
+            json!("  "),
+            required,
             "Required fields are missing: [External_Id__c]",
         ),
         (
-            json!({"Quantity__c": "abc"}),
-            "INVALID_TYPE_ON_FIELD_IN_RECORD",
-            json!(["Quantity__c"]),
+            "Quantity__c",
+            json!("abc"),
+            wrong_type,
             "Quantity: value not of required type: abc",
         ),
         (
-            json!({"Quantity__c": [1]}),
-            "INVALID_TYPE_ON_FIELD_IN_RECORD",
-            json!(["Quantity__c"]),
+            "Quantity__c",
+            json!([1]),
+            wrong_type,
             "Quantity: value not of required type: [1]",
         ),
         (
-            json!({"Ad_Id__c": 7}),
-            "INVALID_TYPE_ON_FIELD_IN_RECORD",
-            json!(["Ad_Id__c"]),
+            "Quantity__c",
+            json!("inf"),
+            wrong_type,
+            "Quantity: value not of required type: inf",
+        ),
+        (
+            "Ad_Id__c",
+            json!(7),
+            wrong_type,
             "Ad Id: value not of required type: 7",
         ),
         (
-            json!({"Quantity__c": 1e20}),
+            "Quantity__c",
+            json!(1e20),
             "NUMBER_OUTSIDE_VALID_RANGE",
-            json!(["Quantity__c"]),
             "Quantity: value outside of valid range on numeric field: 1e+20",
         ),
         (
-            json!({"Ad_Id__c": "x".repeat(256)}),
+            "Quantity__c",
+            json!(1e300),
+            "NUMBER_OUTSIDE_VALID_RANGE",
+            "Quantity: value outside of valid range on numeric field: 1e+300",
+        ),
+        (
+            "Ad_Id__c",
+            json!("x".repeat(256)),
             "STRING_TOO_LONG",
-            json!(["Ad_Id__c"]),
             "Ad Id: data value too large: xxx",
         ),
         (
-            json!({"Foo__c": 1}),
-            "INVALID_FIELD",
-            Value::Null,
-            "No such column 'Foo__c' on sobject of type Usage__c",
-        ),
-        (
-            json!({"Name": "U-1"}),
+            "Name",
+            json!("U-1"),
             "INVALID_FIELD_FOR_INSERT_UPDATE",
-            json!(["Name"]),
             "Unable to create/update fields: Name.",
         ),
         (
-            json!({"CreatedDate": "2026-01-01T00:00:00Z"}),
+            "CreatedDate",
+            json!("2026-01-01T00:00:00Z"),
             "INVALID_FIELD_FOR_INSERT_UPDATE",
-            json!(["CreatedDate"]),
             "Unable to create/update fields: CreatedDate.",
         ),
+    ] {
+        refuse(&org, json!({ field: value }), code, json!([field]), message).await;
+    }
+    let unknown = "No such column 'Foo__c' on sobject of type Usage__c";
+    refuse(
+        &org,
+        json!({"Foo__c": 1}),
+        "INVALID_FIELD",
+        Value::Null,
+        unknown,
+    )
+    .await;
+    let id = "The Id field should not be specified in the sobject data.";
+    refuse(
+        &org,
+        json!({"Id": org.products[0]}),
+        "INVALID_FIELD",
+        Value::Null,
+        id,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn each_bad_reference_has_its_own_refusal() {
+    let org = Org::start().await;
+    let parent = "Contract_Product__c";
+    for (id, code, fields, message) in [
         (
-            json!({"Contract_Product__c": "a005f0000000001AAB"}),
+            json!("a005f0000000001AAB"),
             "MALFORMED_ID",
-            json!(["Contract_Product__c"]),
+            json!([parent]),
             "Contract Product: id value of incorrect type: a005f0000000001AAB",
         ),
         (
-            json!({"Contract_Product__c": "a005f0000000ZZZ"}),
+            json!(org.account),
+            "MALFORMED_ID",
+            json!([parent]),
+            "Contract Product: id value of incorrect type: 001",
+        ),
+        (
+            json!("a005f0000000ZZZ"),
             "INVALID_CROSS_REFERENCE_KEY",
             json!([]),
             "invalid cross reference id",
         ),
         (
-            json!({"Contract_Product__c": null}),
+            Value::Null,
             "REQUIRED_FIELD_MISSING",
-            json!(["Contract_Product__c"]),
+            json!([parent]),
             "Required fields are missing: [Contract_Product__c]",
         ),
-        (
-            json!({"Contract_Product__r": {"External_Id__c": "CP-1"}}),
-            "INVALID_FIELD",
-            json!([]),
-            "Cannot specify both an external ID reference Contract_Product__r and a salesforce id, Contract_Product__c",
-        ),
-        (
-            json!({"Id": org.products[0]}),
-            "INVALID_FIELD",
-            Value::Null,
-            "The Id field should not be specified in the sobject data.",
-        ),
-    ];
-
-    for (change, code, fields, message) in cases {
-        let mut body = good.clone();
-        body.as_object_mut()
-            .unwrap()
-            .extend(change.as_object().unwrap().clone());
-        let answer = org.post("/sobjects/Usage__c", &body).await;
-
-        let status = if *code == "INVALID_CROSS_REFERENCE_KEY" {
-            404
-        } else {
-            400
-        };
-        assert_eq!(
-            answer.refusal(),
-            (status, (*code).to_owned(), fields.clone()),
-            "{change}: {}",
-            answer.text
-        );
-        let said = answer.json()[0]["message"].as_str().unwrap().to_owned();
-        assert!(said.starts_with(message), "{change}: {said}");
+    ] {
+        refuse(&org, json!({ parent: id }), code, fields, message).await;
     }
-    assert!(org.sandbox.records("Usage__c").unwrap().is_empty());
+    let both = json!({"Contract_Product__r": {"External_Id__c": "CP-1"}});
+    let message = "Cannot specify both an external ID reference Contract_Product__r and a salesforce id, Contract_Product__c";
+    refuse(&org, both, "INVALID_FIELD", json!([]), message).await;
 }
 
 #[tokio::test]
@@ -448,7 +483,7 @@ async fn a_revision_may_stay_or_rise_but_never_fall() {
              \"errorCode\":\"FIELD_CUSTOM_VALIDATION_EXCEPTION\",\"fields\":[\"Revision__c\"]}]"
         );
     }
-    assert_eq!(org.units(&org.products[0]).await, (3.0, 7.0));
+    assert_eq!(org.units(&org.products[0]).await, [3.0, 7.0]);
 }
 
 #[tokio::test]
@@ -514,24 +549,24 @@ async fn consumed_and_available_follow_every_change_and_move() {
     let org = Org::start().await;
     let id = org.usage("u-1", 3.5).await;
     org.usage("u-2", 2.0).await;
-    assert_eq!(org.units(&org.products[0]).await, (5.5, 4.5));
+    assert_eq!(org.units(&org.products[0]).await, [5.5, 4.5]);
 
     org.patch(
         &format!("/sobjects/Usage__c/{id}"),
         &json!({"Contract_Product__c": org.products[1]}),
     )
     .await;
-    assert_eq!(org.units(&org.products[0]).await, (2.0, 8.0));
-    assert_eq!(org.units(&org.products[1]).await, (3.5, 16.5));
+    assert_eq!(org.units(&org.products[0]).await, [2.0, 8.0]);
+    assert_eq!(org.units(&org.products[1]).await, [3.5, 16.5]);
 
     org.patch(
         &format!("/sobjects/Usage__c/{id}"),
         &json!({"Quantity__c": 30}),
     )
     .await;
-    assert_eq!(org.units(&org.products[1]).await, (30.0, -10.0));
+    assert_eq!(org.units(&org.products[1]).await, [30.0, -10.0]);
     org.delete(&format!("/sobjects/Usage__c/{id}")).await;
-    assert_eq!(org.units(&org.products[1]).await, (0.0, 20.0));
+    assert_eq!(org.units(&org.products[1]).await, [0.0, 20.0]);
 }
 
 #[tokio::test]
