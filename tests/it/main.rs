@@ -9,6 +9,7 @@
 
 mod delivery;
 mod end_to_end;
+mod ledger;
 mod local;
 mod packaging;
 mod queue;
