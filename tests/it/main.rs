@@ -7,6 +7,7 @@
     reason = "helpers of tests panic with a message when the machine is not as they need it"
 )]
 
+mod capture;
 mod delivery;
 mod end_to_end;
 mod ledger;
