@@ -289,3 +289,6 @@ fn clearing(values: &Members<'_>, fields: &str, held: &str) -> String {
     let comma = if values.is_empty() { "" } else { ", " };
     format!("{open}{comma}{}}}", nulls.join(", "))
 }
+
+#[cfg(test)]
+mod tests;

@@ -145,3 +145,6 @@ pub fn contracts(ads: &[PlannedAd]) -> HashSet<String> {
         .map(ToOwned::to_owned)
         .collect()
 }
+
+#[cfg(test)]
+mod tests;
