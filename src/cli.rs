@@ -9,6 +9,8 @@ mod args;
 mod backfill;
 mod check;
 mod connect;
+#[cfg(feature = "sandbox")]
+mod demo;
 mod exit;
 mod failure;
 mod migrate;
@@ -76,8 +78,9 @@ async fn dispatch(command: Command, shutdown: Shutdown) -> Result<Exit, Failure>
             return sandbox::run(args, &shutdown).await;
         }
         #[cfg(feature = "sandbox")]
-        Command::Demo(_) => {
-            return Ok(Exit::Bug);
+        Command::Demo(args) => {
+            let color = source.log().map_err(wrong)?.color;
+            return demo::run(args, color, &shutdown).await;
         }
         _ => source.settings().map_err(wrong)?,
     };

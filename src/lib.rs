@@ -3,6 +3,8 @@
 pub mod backoff;
 pub mod capture;
 pub mod daemon;
+#[cfg(feature = "sandbox")]
+pub mod demo;
 pub mod ledger;
 #[cfg(feature = "sandbox")]
 pub mod local;

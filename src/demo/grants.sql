@@ -1,0 +1,2 @@
+select usage_sync.grant_setup('service_app');
+select usage_sync.grant_status('service_app');
