@@ -287,8 +287,10 @@ async fn one_record_that_no_delete_call_survives_is_found() {
     })
     .await;
 
-    let code = world.status("7").await.1;
-    assert_eq!(code.as_deref(), Some("UNKNOWN_EXCEPTION"));
+    wait_until("the app to be told why", PATIENCE, async || {
+        world.status("7").await.1.as_deref() == Some("UNKNOWN_EXCEPTION")
+    })
+    .await;
     world.sandbox.clear_faults();
     world.in_step().await;
 }
