@@ -239,7 +239,7 @@ async fn data(service: &Service, incoming: &Incoming, circumstances: &Circumstan
             .status(403)
             .into(),
         Err(refusal) => refusal.into(),
-        Ok(call) if call.path.trim_end_matches('/').ends_with("/limits") => limits(service),
+        Ok(call) if call.resource() == "limits" && incoming.method == "GET" => limits(service),
         Ok(call) => service.perform(user, &call, circumstances).await,
     };
     Answer {

@@ -127,6 +127,7 @@ async fn what_is_not_there_is_not_found() {
         "/sobjects/Unreal/describe".to_owned(),
         "/nothing".to_owned(),
         "/sobjects/Usage__c/External_Id__c/u-9".to_owned(),
+        "/sobjects/Usage__c/External_Id__c/limits".to_owned(),
         format!("/sobjects/Usage__c/{never}"),
         "/services/data/v99.0/sobjects".to_owned(),
         "/services/data/latest/sobjects".to_owned(),
