@@ -1,8 +1,14 @@
 //! Sends one parcel to Salesforce and says what became of each operation.
 //!
-//! Removals and changes first; an ad's new records only once all of those
-//! went through. When a call fails as a whole the rest of the parcel is not
-//! sent: whoever called decides what the failure means for the others.
+//! An ad that needs several kinds of change goes out as one unit (`unit`). The
+//! others share calls, one for each kind. Only an ad that is too large for a
+//! unit is sent in steps: removals and changes first, its new records once all
+//! of those went through.
+//!
+//! When a call fails as a whole the rest of the parcel is not sent: whoever
+//! called decides what the failure means for the others.
+
+mod unit;
 
 use std::collections::HashMap;
 
@@ -125,6 +131,7 @@ struct Delivery<'a> {
 
 impl Delivery<'_> {
     async fn run(&mut self) -> Result<(), salesforce::Error> {
+        self.units().await?;
         let withdrawals = self.places(Action::Withdraw);
         self.withdraw(&withdrawals).await?;
         for places in self.places(Action::Update).chunks(self.size) {
@@ -141,6 +148,7 @@ impl Delivery<'_> {
         Ok(())
     }
 
+    /// The operations of one kind, of ads that are not units.
     fn places(&self, action: Action) -> Vec<Place> {
         let of = |(index, ad): (usize, &PlannedAd)| -> Vec<Place> {
             let such = ad.operations.iter().enumerate();
@@ -148,7 +156,10 @@ impl Delivery<'_> {
                 .map(|(operation, _)| (index, operation))
                 .collect()
         };
-        self.ads.iter().enumerate().flat_map(of).collect()
+        let ads = self.ads.iter().enumerate();
+        ads.filter(|(_, ad)| !unit::is_unit(ad))
+            .flat_map(of)
+            .collect()
     }
 
     /// Whether everything of an ad that comes before its creates is done.
@@ -169,8 +180,26 @@ impl Delivery<'_> {
         self.results[ad][operation] = sent;
     }
 
-    /// Deletes by id; a record whose id was never learnt is looked up first.
+    /// Deletes by id.
     async fn withdraw(&mut self, places: &[Place]) -> Result<(), salesforce::Error> {
+        let ids = self.locate(places).await?;
+        let there: Vec<Place> = places
+            .iter()
+            .copied()
+            .filter(|place| ids.contains_key(place))
+            .collect();
+        for places in there.chunks(self.size) {
+            self.settle(places, Call::Delete(&ids)).await?;
+        }
+        Ok(())
+    }
+
+    /// Salesforce's ids of records that are to go. One whose id was never
+    /// learnt is looked up; one that is not there is done.
+    async fn locate(
+        &mut self,
+        places: &[Place],
+    ) -> Result<HashMap<Place, String>, salesforce::Error> {
         let unknown: Vec<&str> = places
             .iter()
             .map(|place| self.operation(*place))
@@ -184,21 +213,17 @@ impl Delivery<'_> {
             self.calls += 1;
             found?
         };
-        let (mut there, mut ids) = (Vec::new(), HashMap::new());
+        let mut ids = HashMap::new();
         for place in places {
             let operation = self.operation(*place);
             let id = operation.salesforce_id.as_ref();
             if let Some(id) = id.or_else(|| found.get(&operation.external_id)) {
                 ids.insert(*place, id.clone());
-                there.push(*place);
             } else {
                 self.set(*place, Sent::Done(None));
             }
         }
-        for places in there.chunks(self.size) {
-            self.settle(places, Call::Delete(&ids)).await?;
-        }
-        Ok(())
+        Ok(ids)
     }
 
     /// Makes one call. If it fails as a whole for what may be one record's

@@ -1,0 +1,177 @@
+//! An ad that needs several kinds of change at once, as one unit: Salesforce
+//! shows the state before or the state after, never half of it.
+//!
+//! Each such ad is a graph of its own (REST API Developer Guide, "Composite
+//! Graph"), and one call carries many. An ad with more records than a graph
+//! takes is not one of them.
+
+use std::collections::HashMap;
+
+use super::super::parcel::PlannedAd;
+use super::{Delivery, Place, Refused, Sent, raw, refused_or_doubtful};
+use crate::{
+    plan::Action,
+    salesforce::{self, Certainty, Class, GraphResult, MAX_GRAPHS, MAX_STEPS, Record, Step},
+};
+
+/// Whether the ad has to go out as one.
+pub(super) fn is_unit(ad: &PlannedAd) -> bool {
+    let mut actions = ad.operations.iter().map(|operation| operation.action);
+    let first = actions.next();
+    ad.operations.len() <= MAX_STEPS && actions.any(|action| Some(action) != first)
+}
+
+/// Salesforce's ids of what is to be deleted.
+type Ids = HashMap<Place, String>;
+
+impl Delivery<'_> {
+    /// Sends all ads that have to go out as one each.
+    pub(super) async fn units(&mut self) -> Result<(), salesforce::Error> {
+        let units = self.ads.iter().enumerate();
+        let units: Vec<usize> = units
+            .filter(|(_, ad)| is_unit(ad))
+            .map(|(index, _)| index)
+            .collect();
+        let goes = |place: &Place| self.operation(*place).action == Action::Withdraw;
+        let places = units.iter().flat_map(|ad| self.left(*ad));
+        let places: Vec<Place> = places.filter(goes).collect();
+        let ids = self.locate(&places).await?;
+        for units in self.calls_of(&units) {
+            self.call(units, &ids).await?;
+        }
+        Ok(())
+    }
+
+    /// Divides ads among calls, none of which is too large.
+    fn calls_of(&self, units: &[usize]) -> Vec<Vec<usize>> {
+        let mut calls: Vec<Vec<usize>> = Vec::new();
+        let mut steps = 0;
+        for ad in units {
+            let need = self.ads[*ad].operations.len();
+            match calls.last_mut() {
+                Some(call) if call.len() < MAX_GRAPHS && steps + need <= MAX_STEPS => {
+                    call.push(*ad);
+                    steps += need;
+                }
+                _ => {
+                    calls.push(vec![*ad]);
+                    steps = need;
+                }
+            }
+        }
+        calls
+    }
+
+    /// Makes one call. If it fails as a whole for what may be one ad's fault,
+    /// it is halved until the culprit stands alone.
+    async fn call(&mut self, units: Vec<usize>, ids: &Ids) -> Result<(), salesforce::Error> {
+        let mut repeated = false;
+        let mut open = vec![units];
+        while let Some(mut units) = open.pop() {
+            let graphs: Vec<Vec<Step<'_>>> = units
+                .iter()
+                .map(|ad| self.graph(*ad, ids, repeated))
+                .collect();
+            let results = self.client.graphs(&graphs).await;
+            self.calls += 1;
+            let error = match results {
+                Ok(results) => {
+                    let again = self.note_units(&units, results);
+                    open.extend((!again.is_empty()).then_some(again));
+                    continue;
+                }
+                Err(error) => error,
+            };
+            if error.certainty() == Certainty::Unknown {
+                // What may have been created must not be created again.
+                repeated = true;
+                for ad in &units {
+                    self.doubt(*ad, None);
+                }
+            }
+            if error.class() != Class::Suspect {
+                return Err(error);
+            }
+            if let [ad] = units[..] {
+                self.blame(ad, error);
+            } else {
+                let second = units.split_off(units.len() / 2);
+                open.extend([second, units]);
+            }
+        }
+        Ok(())
+    }
+
+    fn graph<'a>(&'a self, ad: usize, ids: &'a Ids, repeated: bool) -> Vec<Step<'a>> {
+        let step = |place: Place| {
+            let operation = self.operation(place);
+            let record = Record {
+                external_id: &operation.external_id,
+                revision: Some(self.ads[ad].token),
+                fields: raw(&operation.body),
+            };
+            match operation.action {
+                // One without an id would be refused by the client in its place.
+                Action::Withdraw => Step::Delete(ids.get(&place).map_or("", String::as_str)),
+                Action::Create if !repeated => Step::Create(record),
+                Action::Create | Action::Update => Step::Upsert(record),
+            }
+        };
+        self.left(ad).into_iter().map(step).collect()
+    }
+
+    /// Notes what became of each ad; answers those that have to be sent once
+    /// more, because a record that was to go was gone already.
+    fn note_units(&mut self, units: &[usize], results: Vec<GraphResult>) -> Vec<usize> {
+        let mut again = Vec::new();
+        for (ad, result) in units.iter().zip(results) {
+            let places = self.left(*ad);
+            match result {
+                Ok(saved) => {
+                    for (place, saved) in places.into_iter().zip(saved) {
+                        self.set(place, Sent::Done(Some(saved.id)));
+                    }
+                }
+                Err(refused) => {
+                    let place = places[refused.step];
+                    let goes = self.operation(place).action == Action::Withdraw;
+                    if goes && refused.error.is_gone() {
+                        self.set(place, Sent::Done(None));
+                        again.push(*ad);
+                    } else {
+                        self.set(place, refused_or_doubtful(refused.error.into()));
+                    }
+                }
+            }
+        }
+        again
+    }
+
+    /// The whole call failed, and this ad was alone in it.
+    fn blame(&mut self, ad: usize, error: salesforce::Error) {
+        let certainty = error.certainty();
+        let refused = Refused::from(error);
+        match (certainty, self.left(ad).first()) {
+            (Certainty::Unknown, _) => self.doubt(ad, Some(&refused)),
+            (Certainty::NotSent | Certainty::Answered, Some(place)) => {
+                self.set(*place, Sent::Refused(refused));
+            }
+            (Certainty::NotSent | Certainty::Answered, None) => {}
+        }
+    }
+
+    fn doubt(&mut self, ad: usize, reason: Option<&Refused>) {
+        for place in self.left(ad) {
+            self.set(place, Sent::InDoubt(reason.cloned()));
+        }
+    }
+
+    /// What is not done yet of an ad.
+    fn left(&self, ad: usize) -> Vec<Place> {
+        let results = self.results[ad].iter().enumerate();
+        results
+            .filter(|(_, sent)| !matches!(sent, Sent::Done(_)))
+            .map(|(operation, _)| (ad, operation))
+            .collect()
+    }
+}
