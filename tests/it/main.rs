@@ -19,3 +19,4 @@ mod sandbox;
 mod schema;
 mod settings;
 mod support;
+mod trouble;

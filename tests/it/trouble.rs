@@ -1,0 +1,82 @@
+//! Requests that fail as a whole, through the real daemon: the culprit is
+//! found, and nobody waits for ever.
+
+use usage_sync::sandbox::{Effect, Plan};
+
+use crate::support::{PATIENCE, World, wait_until};
+
+const COLLECTIONS: &str = "/composite/sobjects";
+
+fn fault(method: &str, effect: Effect) -> Plan {
+    Plan {
+        effect,
+        method: Some(method.to_owned()),
+        path: Some(COLLECTIONS.to_owned()),
+        body: None,
+        every: None,
+        times: None,
+        probability: None,
+        seed: None,
+        processed: false,
+    }
+}
+
+#[tokio::test]
+async fn one_record_that_fails_every_request_to_delete_it_holds_up_no_other() {
+    let world = World::new(1).await;
+    world
+        .app("insert into ad_product select n, 'small', 0, 1 from generate_series(1, 50) n")
+        .await;
+    let _daemon = world.daemon();
+    world.in_step().await;
+    let poison: String = sqlx::query_scalar(
+        "select salesforce_id from usage_sync.record where external_id = '13:small'",
+    )
+    .fetch_one(&world.pool)
+    .await
+    .unwrap();
+    let mut fault = fault(
+        "DELETE",
+        Effect::Error {
+            status: 400,
+            code: String::from("JSON_PARSER_ERROR"),
+            message: String::from("this one again"),
+        },
+    );
+    fault.path = Some(poison);
+    world.sandbox.fault(fault);
+
+    world.app("delete from ad_product").await;
+
+    world.ad_is("13", "rejected").await;
+    wait_until("the other 49", PATIENCE, async || {
+        world.sandbox.stats().records.deleted == 49
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn reporting_goes_on_after_two_failures_of_which_the_second_came_late() {
+    let world = World::new(2).await;
+    // More of one contract than a claim takes, so that some wait behind the
+    // request that hangs.
+    world
+        .app(
+            "insert into ad_product values (1, 'other', 1, 1);
+             insert into ad_product select n, 'small', 0, 1 from generate_series(2, 1500) n",
+        )
+        .await;
+    for (contract, effect) in [(0, Effect::Delay { ms: 60_000 }), (1, Effect::DropBefore)] {
+        let mut fault = fault("POST", effect);
+        fault.body = Some(world.products[contract].1.clone());
+        fault.times = Some(1);
+        world.sandbox.fault(fault);
+    }
+
+    let _daemon = world.daemon_with(&[
+        ("SALESFORCE_TIMEOUT", "2s"),
+        ("SALESFORCE_CONNECT_TIMEOUT", "1s"),
+    ]);
+
+    world.in_step().await;
+}
