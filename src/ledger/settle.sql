@@ -1,12 +1,14 @@
 -- Writes what became of each ad, where the token is still the worker's own.
 -- Answers the ads that were, and whether their state is another one now.
-with answer as (
-    select * from unnest(
+-- The answers travel with the locked rows: the planner takes an array for ten
+-- rows and would compare every answer with every row if they met once more.
+with answer as materialized (
+    select ad.ad_id, ad.state as state_before, given.version, given.state, given.code,
+        given.message, given.attempt
+    from usage_sync.ad as ad
+    join unnest(
         $1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::integer[]
-    ) as answer (ad_id, token, version, state, code, message, attempt)
-), hand as materialized (
-    select ad.ad_id, ad.state as state_before from usage_sync.ad as ad
-    join answer using (ad_id, token)
+    ) as given (ad_id, token, version, state, code, message, attempt) using (ad_id, token)
     order by ad.ad_id
     for update of ad
 )
@@ -26,6 +28,5 @@ set token = null,
     error_code = answer.code,
     error_message = answer.message
 from answer
-join hand using (ad_id)
 where ad.ad_id = answer.ad_id
-returning ad.ad_id, ad.state <> hand.state_before as state_changed
+returning ad.ad_id, ad.state <> answer.state_before as state_changed

@@ -1,17 +1,19 @@
 -- Moves a batch of changes into the ads. Rows that another daemon is moving
 -- are skipped, not waited for. Ads are written in the order of their ids,
 -- as everywhere, so that no two transactions wait for each other in a ring.
--- The batch is materialized, since a plan that reads it twice finds other rows.
-with batch as materialized (
-    select id from usage_sync.change
-    where ad_id is not null
-    order by id
-    limit $1
-    for update skip locked
-), moved as (
-    delete from usage_sync.change as change using batch
-    where change.id = batch.id
-    returning change.ad_id, change.changed_at
+-- The rows are locked and never updated, so their places hold; a join by id
+-- would read the whole outbox for each batch of a large one, and a plan that
+-- looked for the batch twice would find other rows the second time.
+with moved as (
+    delete from usage_sync.change
+    where ctid = any (array(
+        select ctid from usage_sync.change
+        where ad_id is not null
+        order by id
+        limit $1
+        for update skip locked
+    ))
+    returning ad_id, changed_at
 ), folded as (
     select ad_id, min(changed_at) as changed_at from moved
     group by ad_id
