@@ -27,11 +27,15 @@ pub struct Client {
     timeout: Duration,
 }
 
+/// REST API Developer Guide, "Composite Graph".
+const GRAPHS_SINCE: u32 = 50;
+
 struct Shared {
     wire: Wire,
     sessions: Sessions,
     /// `/services/data/v67.0`.
     root: String,
+    has_graphs: bool,
     names: Names,
     read_timeout: Duration,
     usage: Mutex<Option<ApiUsage>>,
@@ -63,12 +67,18 @@ impl Client {
                 wire: Wire::new(settings.connect_timeout)?,
                 sessions: Sessions::new(login),
                 root: format!("/services/data/v{}", settings.api_version),
+                has_graphs: version_of(&settings.api_version) >= GRAPHS_SINCE,
                 names: Names::new(settings)?,
                 read_timeout: settings.read_timeout,
                 usage: Mutex::default(),
             }),
             timeout: settings.timeout,
         })
+    }
+
+    /// Whether this version of the API has composite graphs.
+    pub fn has_graphs(&self) -> bool {
+        self.shared.has_graphs
     }
 
     /// The same connection for someone who is waiting: each call, with a login
@@ -273,4 +283,10 @@ pub(super) fn encoded(text: &str) -> String {
     byte_serialize(text.as_bytes())
         .collect::<String>()
         .replace('+', "%20")
+}
+
+/// `67.0` is version 67.
+fn version_of(api_version: &str) -> u32 {
+    let whole = api_version.split('.').next().unwrap_or_default();
+    whole.parse().unwrap_or_default()
 }

@@ -157,7 +157,7 @@ impl Delivery<'_> {
                 .collect()
         };
         let ads = self.ads.iter().enumerate();
-        ads.filter(|(_, ad)| !unit::is_unit(ad))
+        ads.filter(|(_, ad)| !self.is_unit(ad))
             .flat_map(of)
             .collect()
     }

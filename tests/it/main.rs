@@ -8,6 +8,7 @@
 )]
 
 mod capture;
+mod correction;
 mod delivery;
 mod end_to_end;
 mod ledger;

@@ -2,8 +2,8 @@
 //! shows the state before or the state after, never half of it.
 //!
 //! Each such ad is a graph of its own (REST API Developer Guide, "Composite
-//! Graph"), and one call carries many. An ad with more records than a graph
-//! takes is not one of them.
+//! Graph"), and one call carries many. An ad that no graph can take is sent in
+//! steps instead.
 
 use std::collections::HashMap;
 
@@ -14,22 +14,29 @@ use crate::{
     salesforce::{self, Certainty, Class, GraphResult, MAX_GRAPHS, MAX_STEPS, Record, Step},
 };
 
-/// Whether the ad has to go out as one.
-pub(super) fn is_unit(ad: &PlannedAd) -> bool {
-    let mut actions = ad.operations.iter().map(|operation| operation.action);
-    let first = actions.next();
-    ad.operations.len() <= MAX_STEPS && actions.any(|action| Some(action) != first)
-}
-
 /// Salesforce's ids of what is to be deleted.
 type Ids = HashMap<Place, String>;
 
 impl Delivery<'_> {
+    /// Whether the ad goes out as one: it needs several kinds of change, and a
+    /// graph can take it.
+    pub(super) fn is_unit(&self, ad: &PlannedAd) -> bool {
+        let mut actions = ad.operations.iter().map(|operation| operation.action);
+        let first = actions.next();
+        actions.any(|action| Some(action) != first)
+            && self.client.has_graphs()
+            && ad.operations.len() <= MAX_STEPS
+            // In a graph an external id stands in the address, and one that
+            // looks like a file's name is not found there (REST API Developer
+            // Guide, "sObject Rows by External ID").
+            && ad.operations.iter().all(|operation| !operation.external_id.contains('.'))
+    }
+
     /// Sends all ads that have to go out as one each.
     pub(super) async fn units(&mut self) -> Result<(), salesforce::Error> {
         let units = self.ads.iter().enumerate();
         let units: Vec<usize> = units
-            .filter(|(_, ad)| is_unit(ad))
+            .filter(|(_, ad)| self.is_unit(ad))
             .map(|(index, _)| index)
             .collect();
         let goes = |place: &Place| self.operation(*place).action == Action::Withdraw;
