@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use secrecy::ExposeSecret;
 use sqlx::{
-    PgPool,
+    Connection as _, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::{
@@ -30,6 +30,9 @@ use crate::{
 
 /// How long a connection of the pool is waited for.
 const ACQUIRE: Duration = Duration::from_secs(5);
+
+/// A connection that was used so lately is taken to be alive still.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// The journal is shortened this often.
 const PRUNE_EVERY: Duration = Duration::from_hours(1);
@@ -65,6 +68,12 @@ pub fn pool(settings: &settings::Database) -> Result<(PgConnectOptions, PgPool),
     let pool = PgPoolOptions::new()
         .max_connections(settings.max_connections)
         .acquire_timeout(ACQUIRE)
+        // The pool asks a connection whether it lives when it comes back;
+        // to ask again right away would cost every transaction a round trip.
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move { Ok(meta.idle_for < FRESH || connection.ping().await.is_ok()) })
+        })
         .connect_lazy_with(connect.clone());
     Ok((connect, pool))
 }
