@@ -99,6 +99,9 @@ pub struct Worker {
     preparing: bool,
     empty_looks: u32,
     next_look: Instant,
+    /// There was reason to look while a claim was under way, which may have
+    /// looked too early to see what it was.
+    look_again: bool,
 }
 
 /// How a task of the worker ended.
@@ -131,6 +134,7 @@ impl Worker {
             preparing: false,
             empty_looks: 0,
             next_look: Instant::now(),
+            look_again: false,
         }
     }
 
@@ -219,6 +223,7 @@ impl Worker {
 
     fn claim(&mut self, most: usize, trial: bool) {
         self.preparing = true;
+        self.look_again = false;
         let context = Arc::clone(&self.context);
         self.tasks.spawn(async move {
             let result = prepare::prepare(&context, most).await;
@@ -279,6 +284,7 @@ impl Worker {
         self.preparing = false;
         let now = Instant::now();
         match result {
+            Ok(None) if self.look_again => self.next_look = now,
             Ok(None) => {
                 self.redis.over();
                 self.empty_looks += 1;
@@ -361,6 +367,7 @@ impl Worker {
     fn look_now(&mut self) {
         self.empty_looks = 0;
         self.next_look = Instant::now();
+        self.look_again = self.preparing;
     }
 }
 
