@@ -210,7 +210,7 @@ async fn report(transaction: &mut Pg, answers: &[&Answer]) -> Result<(), Error> 
     if told.is_empty() {
         return Ok(());
     }
-    let text = |of: fn(&Entry<'_>) -> String| -> Vec<String> {
+    let text = |of: for<'a> fn(&Entry<'a>) -> &'a str| -> Vec<&str> {
         told.iter().map(|(entry, _)| of(entry)).collect()
     };
     let contracts: Vec<Option<&str>> = told
@@ -218,11 +218,11 @@ async fn report(transaction: &mut Pg, answers: &[&Answer]) -> Result<(), Error> 
         .map(|((_, operation, _), _)| operation.contract.as_deref())
         .collect();
     sqlx::query(include_str!("report.sql"))
-        .bind(text(|(_, operation, _)| operation.external_id.clone()))
-        .bind(text(|(answer, _, _)| answer.ad_id.clone()))
-        .bind(text(|(_, operation, _)| operation.line.clone()))
+        .bind(text(|(_, operation, _)| &operation.external_id))
+        .bind(text(|(answer, _, _)| &answer.ad_id))
+        .bind(text(|(_, operation, _)| &operation.line))
         .bind(contracts)
-        .bind(text(|(_, operation, _)| operation.fields.clone()))
+        .bind(text(|(_, operation, _)| &operation.fields))
         .bind(told.iter().map(|(_, id)| *id).collect::<Vec<_>>())
         .execute(&mut **transaction)
         .await?;
@@ -248,7 +248,8 @@ async fn doubt(transaction: &mut Pg, entries: &[Entry<'_>]) -> Result<(), Error>
     if entries.is_empty() {
         return Ok(());
     }
-    let text = |of: fn(&Entry<'_>) -> String| -> Vec<String> { entries.iter().map(of).collect() };
+    let text =
+        |of: for<'a> fn(&Entry<'a>) -> &'a str| -> Vec<&str> { entries.iter().map(of).collect() };
     let optional = |of: for<'a> fn(&'a Operation) -> Option<&'a str>| -> Vec<Option<&str>> {
         entries
             .iter()
@@ -256,9 +257,9 @@ async fn doubt(transaction: &mut Pg, entries: &[Entry<'_>]) -> Result<(), Error>
             .collect()
     };
     sqlx::query(include_str!("doubt.sql"))
-        .bind(text(|(_, operation, _)| operation.external_id.clone()))
-        .bind(text(|(answer, _, _)| answer.ad_id.clone()))
-        .bind(text(|(_, operation, _)| operation.line.clone()))
+        .bind(text(|(_, operation, _)| &operation.external_id))
+        .bind(text(|(answer, _, _)| &answer.ad_id))
+        .bind(text(|(_, operation, _)| &operation.line))
         .bind(optional(|operation| operation.contract.as_deref()))
         .bind(optional(|operation| operation.salesforce_id.as_deref()))
         .bind(blank(
