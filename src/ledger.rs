@@ -11,6 +11,7 @@
 
 mod error;
 mod fence;
+mod journal;
 mod record;
 
 use std::time::Duration;

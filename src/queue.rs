@@ -21,14 +21,18 @@
 //! - `{name}:salesforce`: how a daemon finds Salesforce, for `status`.
 
 mod connection;
+mod health;
+mod scripts;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use redis::{Script, aio::ConnectionManager};
 
 use crate::settings;
 
 pub use connection::{Server, server};
+pub use health::Health;
+use scripts::{Keys, Scripts};
 
 /// Ids a script is given at once: large enough to be cheap, small enough that
 /// Redis, which runs one script at a time, stays responsive (about a millisecond).
@@ -110,46 +114,14 @@ pub struct Depth {
     pub retry: usize,
 }
 
-/// Salesforce as a daemon finds it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Health {
-    /// Whether reports get through.
-    pub up: bool,
-    /// Since when, in seconds of the Unix epoch.
-    pub since: i64,
-    /// Calls that the org has left today, where an answer has told.
-    pub api_calls_left: Option<i64>,
-}
-
 /// The queue. Cheap to clone; all clones share one connection.
 #[derive(Clone)]
 pub struct Queue {
     connection: ConnectionManager,
     keys: Keys,
-    scripts: std::sync::Arc<Scripts>,
+    scripts: Arc<Scripts>,
     max: usize,
     lease: Duration,
-}
-
-#[derive(Clone)]
-struct Keys {
-    queue: String,
-    queued: String,
-    claimed: String,
-    retry: String,
-    filled: String,
-    salesforce: String,
-}
-
-struct Scripts {
-    enqueue: Script,
-    offer: Script,
-    claim: Script,
-    done: Script,
-    retry: Script,
-    release: Script,
-    renew: Script,
-    recover: Script,
 }
 
 impl Queue {
@@ -167,27 +139,10 @@ impl Queue {
     }
 
     fn new(connection: ConnectionManager, settings: &settings::Queue) -> Self {
-        let key = |what: &str| format!("{{{}}}:{what}", settings.name);
         Self {
             connection,
-            keys: Keys {
-                queue: key("queue"),
-                queued: key("queued"),
-                claimed: key("claimed"),
-                retry: key("retry"),
-                filled: key("filled"),
-                salesforce: key("salesforce"),
-            },
-            scripts: std::sync::Arc::new(Scripts {
-                enqueue: Script::new(include_str!("queue/enqueue.lua")),
-                offer: Script::new(include_str!("queue/offer.lua")),
-                claim: Script::new(include_str!("queue/claim.lua")),
-                done: Script::new(include_str!("queue/done.lua")),
-                retry: Script::new(include_str!("queue/retry.lua")),
-                release: Script::new(include_str!("queue/release.lua")),
-                renew: Script::new(include_str!("queue/renew.lua")),
-                recover: Script::new(include_str!("queue/recover.lua")),
-            }),
+            keys: Keys::of(&settings.name),
+            scripts: Arc::new(Scripts::new()),
             max: settings.max,
             lease: settings.lease,
         }
@@ -365,38 +320,6 @@ impl Queue {
             claimed,
             retry,
         })
-    }
-
-    /// Leaves word of Salesforce's health for the other programs of this
-    /// installation, for as long as given.
-    pub async fn publish(&self, health: &Health, lasting: Duration) -> Result<(), Error> {
-        let failed = |source| Error::Command {
-            operation: "publish",
-            source,
-        };
-        let text = serde_json::to_string(health).unwrap_or_default();
-        redis::cmd("SET")
-            .arg(&self.keys.salesforce)
-            .arg(text)
-            .arg("PX")
-            .arg(millis(lasting))
-            .query_async(&mut self.connection.clone())
-            .await
-            .map_err(failed)
-    }
-
-    /// The word of Salesforce's health that a daemon left last; `None` when
-    /// none is running.
-    pub async fn health(&self) -> Result<Option<Health>, Error> {
-        let text: Option<String> = redis::cmd("GET")
-            .arg(&self.keys.salesforce)
-            .query_async(&mut self.connection.clone())
-            .await
-            .map_err(|source| Error::Command {
-                operation: "tell salesforce's health",
-                source,
-            })?;
-        Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
     fn with_keys<'a>(&self, script: &'a Script) -> redis::ScriptInvocation<'a> {

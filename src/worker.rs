@@ -10,6 +10,7 @@ mod gate;
 mod hand;
 mod parcel;
 mod prepare;
+mod say;
 mod settle;
 
 use std::{
@@ -30,7 +31,7 @@ use crate::{
     ledger::Ledger,
     metrics::Metrics,
     queue::Queue,
-    salesforce::{Class, Client, Error as SalesforceError, Pause},
+    salesforce::{Client, Error as SalesforceError},
     shutdown::Shutdown,
     telemetry::Chain,
     trouble::Trouble,
@@ -284,7 +285,12 @@ impl Worker {
         self.preparing = false;
         let now = Instant::now();
         match result {
-            Ok(None) if self.look_again => self.next_look = now,
+            Ok(None) if self.look_again => {
+                self.next_look = now;
+                if trial {
+                    self.gate.trial_postponed();
+                }
+            }
             Ok(None) => {
                 self.redis.over();
                 self.empty_looks += 1;
@@ -329,11 +335,7 @@ impl Worker {
     fn ended_outage(&self, turn: Option<Turn>) {
         if let Some(Turn::Ended(cause, lasted)) = turn {
             self.context.metrics.salesforce.set(true);
-            tracing::info!(
-                duration_ms = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX),
-                "{}",
-                said_over(cause)
-            );
+            say::ended(cause, lasted);
         }
     }
 
@@ -347,12 +349,12 @@ impl Worker {
             return;
         };
         self.context.metrics.failed_calls.add(1);
-        let cause = cause(&error);
+        let cause = say::cause(&error);
         let turn = self.gate.failed(what, cause, now, chance());
         tracing::debug!(error = %Chain(&error), "salesforce call failed");
         if let Some(Turn::Began(cause)) = turn {
             self.context.metrics.salesforce.set(false);
-            say_began(cause, &error);
+            say::began(cause, &error);
             self.give_back().await;
         }
     }
@@ -393,45 +395,6 @@ async fn recover_ids(context: &Context) {
     }
     if recovered.expired + recovered.due + recovered.lost > 0 {
         context.pushed.notify_one();
-    }
-}
-
-fn cause(error: &SalesforceError) -> Cause {
-    match error.class() {
-        Class::Outage { pause: Pause::Long } => Cause::DailyLimit,
-        Class::Configuration | Class::Expired => Cause::Configuration,
-        // What is left is not known to be anyone's fault in particular.
-        Class::Outage {
-            pause: Pause::Short,
-        }
-        | Class::Contention
-        | Class::Rejected
-        | Class::Superseded
-        | Class::Suspect => Cause::Outage,
-    }
-}
-
-fn say_began(cause: Cause, error: &SalesforceError) {
-    let remedy = error.remedy().unwrap_or_default();
-    let error = Chain(error);
-    match cause {
-        Cause::Outage => {
-            tracing::warn!(%error, "salesforce is down: reporting pauses, nothing is lost");
-        }
-        Cause::DailyLimit => {
-            tracing::warn!(%error, "the org's daily calls are used up: reporting pauses");
-        }
-        Cause::Configuration => {
-            tracing::error!(%error, remedy, "salesforce refuses every report: reporting pauses until this is mended");
-        }
-    }
-}
-
-fn said_over(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Outage => "salesforce is back: reporting goes on",
-        Cause::DailyLimit => "the org has calls again: reporting goes on",
-        Cause::Configuration => "salesforce takes reports again: reporting goes on",
     }
 }
 

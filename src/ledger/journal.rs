@@ -1,0 +1,95 @@
+//! The audit trail: what was created, changed, withdrawn and refused, and what
+//! Salesforce said to it.
+
+use sqlx::{Postgres, Transaction};
+
+use super::{Answer, Error, Outcome, Verdict};
+use crate::plan::{Action, Operation};
+
+/// One line of the journal.
+struct Line<'a> {
+    action: &'static str,
+    answer: &'a Answer,
+    operation: Option<&'a Operation>,
+    salesforce_id: Option<&'a str>,
+    reason: Option<(&'a str, &'a str)>,
+}
+
+/// Adds what these answers say.
+pub(super) async fn write(
+    transaction: &mut Transaction<'_, Postgres>,
+    answers: &[&Answer],
+) -> Result<(), Error> {
+    let lines: Vec<Line<'_>> = answers.iter().flat_map(|answer| lines(answer)).collect();
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let required =
+        |of: for<'a> fn(&'a Line<'a>) -> &'a str| -> Vec<&str> { lines.iter().map(of).collect() };
+    let optional = |of: for<'a> fn(&'a Line<'a>) -> Option<&'a str>| -> Vec<Option<&str>> {
+        lines.iter().map(of).collect()
+    };
+    let number =
+        |of: for<'a> fn(&'a Line<'a>) -> i64| -> Vec<i64> { lines.iter().map(of).collect() };
+    sqlx::query(include_str!("journal.sql"))
+        .bind(required(|line| line.action))
+        .bind(required(|line| &line.answer.ad_id))
+        .bind(optional(|line| line.operation.map(|o| o.line.as_str())))
+        .bind(optional(|line| {
+            line.operation.map(|o| o.external_id.as_str())
+        }))
+        .bind(optional(|line| {
+            line.operation.and_then(|o| o.contract.as_deref())
+        }))
+        .bind(optional(|line| line.salesforce_id))
+        .bind(number(|line| line.answer.version))
+        .bind(number(|line| line.answer.token))
+        .bind(optional(|line| line.operation.map(|o| o.fields.as_str())))
+        .bind(optional(|line| line.reason.map(|(code, _)| code)))
+        .bind(optional(|line| line.reason.map(|(_, message)| message)))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+fn lines(answer: &Answer) -> Vec<Line<'_>> {
+    let rejected = match &answer.verdict {
+        Verdict::Rejected { code, message } => Some((code.as_str(), message.as_str())),
+        Verdict::Reported | Verdict::Retry { .. } | Verdict::Postponed => None,
+    };
+    let mut lines: Vec<Line<'_>> = answer
+        .operations
+        .iter()
+        .filter_map(|(operation, outcome)| match outcome {
+            Outcome::Done(id) => Some(Line {
+                action: match operation.action {
+                    Action::Create => "create",
+                    Action::Update => "update",
+                    Action::Withdraw => "withdraw",
+                },
+                answer,
+                operation: Some(operation),
+                salesforce_id: id.as_deref(),
+                reason: None,
+            }),
+            Outcome::Refused { code, message } if rejected.is_some() => Some(Line {
+                action: "reject",
+                answer,
+                operation: Some(operation),
+                salesforce_id: operation.salesforce_id.as_deref(),
+                reason: Some((code, message)),
+            }),
+            Outcome::Refused { .. } | Outcome::InDoubt | Outcome::NotSent => None,
+        })
+        .collect();
+    if rejected.is_some() && lines.iter().all(|line| line.reason.is_none()) {
+        lines.push(Line {
+            action: "reject",
+            answer,
+            operation: None,
+            salesforce_id: None,
+            reason: rejected,
+        });
+    }
+    lines
+}

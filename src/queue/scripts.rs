@@ -1,0 +1,56 @@
+//! The names of the keys, and the scripts: one file an operation.
+
+use redis::Script;
+
+/// The keys of one installation, in one slot of a Redis Cluster.
+#[derive(Clone)]
+pub(super) struct Keys {
+    pub(super) queue: String,
+    pub(super) queued: String,
+    pub(super) claimed: String,
+    pub(super) retry: String,
+    pub(super) filled: String,
+    pub(super) salesforce: String,
+}
+
+/// One for each operation. Redis forgets them when it restarts; the crate then
+/// loads them again.
+pub(super) struct Scripts {
+    pub(super) enqueue: Script,
+    pub(super) offer: Script,
+    pub(super) claim: Script,
+    pub(super) done: Script,
+    pub(super) retry: Script,
+    pub(super) release: Script,
+    pub(super) renew: Script,
+    pub(super) recover: Script,
+}
+
+impl Keys {
+    pub(super) fn of(name: &str) -> Self {
+        let key = |what: &str| format!("{{{name}}}:{what}");
+        Self {
+            queue: key("queue"),
+            queued: key("queued"),
+            claimed: key("claimed"),
+            retry: key("retry"),
+            filled: key("filled"),
+            salesforce: key("salesforce"),
+        }
+    }
+}
+
+impl Scripts {
+    pub(super) fn new() -> Self {
+        Self {
+            enqueue: Script::new(include_str!("enqueue.lua")),
+            offer: Script::new(include_str!("offer.lua")),
+            claim: Script::new(include_str!("claim.lua")),
+            done: Script::new(include_str!("done.lua")),
+            retry: Script::new(include_str!("retry.lua")),
+            release: Script::new(include_str!("release.lua")),
+            renew: Script::new(include_str!("renew.lua")),
+            recover: Script::new(include_str!("recover.lua")),
+        }
+    }
+}
