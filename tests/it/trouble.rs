@@ -58,25 +58,31 @@ async fn one_record_that_fails_every_request_to_delete_it_holds_up_no_other() {
 #[tokio::test]
 async fn reporting_goes_on_after_two_failures_of_which_the_second_came_late() {
     let world = World::new(2).await;
-    // More of one contract than a claim takes, so that some wait behind the
-    // request that hangs.
-    world
-        .app(
-            "insert into ad_product values (1, 'other', 1, 1);
-             insert into ad_product select n, 'small', 0, 1 from generate_series(2, 1500) n",
-        )
-        .await;
-    for (contract, effect) in [(0, Effect::Delay { ms: 60_000 }), (1, Effect::DropBefore)] {
-        let mut fault = fault("POST", effect);
-        fault.body = Some(world.products[contract].1.clone());
-        fault.times = Some(1);
-        world.sandbox.fault(fault);
-    }
-
     let _daemon = world.daemon_with(&[
         ("SALESFORCE_TIMEOUT", "2s"),
         ("SALESFORCE_CONNECT_TIMEOUT", "1s"),
     ]);
+    world
+        .app("insert into ad_product values (1, 'other', 1, 1)")
+        .await;
+    world.in_step().await;
+    for (method, effect) in [
+        ("POST", Effect::Delay { ms: 60_000 }),
+        ("PATCH", Effect::HtmlPage { status: 503 }),
+    ] {
+        let mut fault = fault(method, effect);
+        fault.times = Some(1);
+        world.sandbox.fault(fault);
+    }
+
+    // More of one contract than is claimed ahead, so that some wait behind the
+    // request that hangs.
+    world
+        .app(
+            "update ad_product set quantity = 2;
+             insert into ad_product select n, 'small', 0, 1 from generate_series(2, 4000) n",
+        )
+        .await;
 
     world.in_step().await;
 }

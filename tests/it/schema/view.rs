@@ -106,6 +106,7 @@ async fn a_domain_is_read_by_its_own_rule() {
     view_of(&app, "ad_number", "{1,2}").await;
 
     assert_eq!(wanted_ads(&app, &["2", "x", "-5"]).await, ["2"]);
+    assert_eq!(wanted_ads(&app, &["-5", "x", "2"]).await, ["2"]);
 }
 
 #[tokio::test]
