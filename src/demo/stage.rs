@@ -18,7 +18,7 @@ const ROLES: &str = include_str!("roles.sql");
 const GRANTS: &str = include_str!("grants.sql");
 
 /// Long enough for a busy machine; only a defect waits that long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// The pause between two looks grows, so that looking does not slow down what
 /// it waits for.
 const POLL: Duration = Duration::from_millis(10);

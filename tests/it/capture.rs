@@ -22,7 +22,7 @@ use crate::schema::{migrated, sql};
 use crate::support::{self, Database, PATIENCE, wait_until};
 
 /// So rarely that it does not happen in a test.
-const NEVER: Duration = Duration::from_secs(3600);
+const NEVER: Duration = Duration::from_hours(1);
 const OFTEN: Duration = Duration::from_millis(20);
 
 /// By this name the listener's connection is found in Postgres.

@@ -14,7 +14,7 @@ use usage_sync::plan::{Action, Names, Operation, plan};
 use crate::schema::{migrated, sql};
 use crate::support::Database;
 
-const HOURS: Duration = Duration::from_secs(6 * 3600);
+const HOURS: Duration = Duration::from_hours(6);
 
 /// A database with an app whose view is fed by hand.
 struct Bench {
@@ -121,9 +121,10 @@ async fn take(ledger: &Ledger, ads: &[&str]) -> Hand {
         .iter()
         .flat_map(|(ad, operations)| operations.iter().map(|op| (ad.ad_id.as_str(), op)))
         .collect();
-    let intent = match operations.is_empty() {
-        true => None,
-        false => Some(fence.intend(&operations).await.unwrap()),
+    let intent = if operations.is_empty() {
+        None
+    } else {
+        Some(fence.intend(&operations).await.unwrap())
     };
     fence.commit().await.unwrap();
     Hand { ads, intent }

@@ -14,7 +14,7 @@ use usage_sync::settings;
 use crate::support::{self, PATIENCE, wait_until};
 
 /// Longer than any test runs.
-const LONG: Duration = Duration::from_secs(3600);
+const LONG: Duration = Duration::from_hours(1);
 
 /// Over before anybody looks.
 const OVER: Duration = Duration::from_millis(1);

@@ -108,19 +108,16 @@ proptest! {
                     waiting.push((number, contracts.clone()));
                     lanes.push(contracts, number);
                 }
-                Step::Start => match lanes.start() {
-                    Some((contracts, parcel)) => {
-                        prop_assert!(flying.iter().all(|other| other.is_disjoint(&contracts)));
-                        let place = waiting.iter().position(|(number, _)| *number == parcel).unwrap();
-                        let earlier = &waiting[..place];
-                        prop_assert!(earlier.iter().all(|(_, other)| other.is_disjoint(&contracts)), "overtaken");
-                        prop_assert_eq!(&waiting.remove(place).1, &contracts);
-                        flying.push(contracts);
-                    }
-                    None => {
-                        let first = waiting.first();
-                        prop_assert!(first.is_none_or(|(_, first)| flying.iter().any(|other| !other.is_disjoint(first))));
-                    }
+                Step::Start => if let Some((contracts, parcel)) = lanes.start() {
+                    prop_assert!(flying.iter().all(|other| other.is_disjoint(&contracts)));
+                    let place = waiting.iter().position(|(number, _)| *number == parcel).unwrap();
+                    let earlier = &waiting[..place];
+                    prop_assert!(earlier.iter().all(|(_, other)| other.is_disjoint(&contracts)), "overtaken");
+                    prop_assert_eq!(&waiting.remove(place).1, &contracts);
+                    flying.push(contracts);
+                } else {
+                    let first = waiting.first();
+                    prop_assert!(first.is_none_or(|(_, first)| flying.iter().any(|other| !other.is_disjoint(first))));
                 },
                 Step::Finish(index) if !flying.is_empty() => {
                     let landed = flying.swap_remove(index.index(flying.len()));

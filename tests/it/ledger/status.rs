@@ -46,6 +46,9 @@ fn entry(
     )
 }
 
+/// Ad, state, code, message, whether it was ever reported, records.
+type Row = (String, String, Option<String>, Option<String>, bool, String);
+
 #[tokio::test]
 async fn the_journal_tells_every_create_update_withdrawal_and_rejection() {
     let bench = bench().await;
@@ -146,14 +149,13 @@ async fn the_app_sees_state_reason_and_records_of_each_ad() {
     let hand = bench.hand(&["2"]).await;
     hand.record(&bench.ledger, rejected(), refused).await;
 
-    let status: Vec<(String, String, Option<String>, Option<String>, bool, String)> =
-        sqlx::query_as(
-            "select ad_id, state, error_code, error_message, reported_at is not null, \
+    let status: Vec<Row> = sqlx::query_as(
+        "select ad_id, state, error_code, error_message, reported_at is not null, \
              records::text from usage_sync.ad_status order by ad_id",
-        )
-        .fetch_all(&bench.app)
-        .await
-        .unwrap();
+    )
+    .fetch_all(&bench.app)
+    .await
+    .unwrap();
 
     let records = r#"[{"line": "a", "fields": {"Units__c": 1}, "external_id": "p-1:a", "salesforce_id": "id of p-1:a"}]"#;
     let own = |text: &str| text.to_owned();

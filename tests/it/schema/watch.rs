@@ -77,7 +77,9 @@ async fn a_copy_of_many_rows_is_captured_as_one_statement() {
         "create table ad (id bigint); select usage_sync.watch('ad', 'id')",
     )
     .await;
-    let rows: String = (0..3000).map(|id| format!("{}\n", id % 1000)).collect();
+    let rows: String = (0..3000)
+        .flat_map(|id| [(id % 1000).to_string(), String::from("\n")])
+        .collect();
 
     let mut connection = app.acquire().await.unwrap();
     let mut copy = connection.copy_in_raw("copy ad from stdin").await.unwrap();
