@@ -205,6 +205,9 @@ impl Loops {
     /// by itself.
     async fn run(mut self, shutdown: &Shutdown, patience: Duration) -> Result<(), Error> {
         tokio::select! {
+            // First: by the time anybody looks here, a loop that was told to
+            // end may have done so.
+            biased;
             () = shutdown.wait() => {}
             Some(ended) = self.tasks.join_next_with_id() => return Err(self.early_end(ended)),
         }
@@ -240,5 +243,39 @@ async fn prune(ledger: Ledger, retention: Duration, shutdown: Shutdown) {
                 Err(error) => tracing::debug!(error = %Chain(&error), "journal not pruned"),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    #[tokio::test]
+    async fn a_loop_that_ends_because_it_was_told_to_is_no_failure() {
+        // Once could be luck.
+        for _ in 0..50 {
+            let (trigger, shutdown) = Shutdown::manual();
+            let mut loops = Loops::default();
+            let told = shutdown.clone();
+            loops.start("obedient", async move { told.wait().await });
+            trigger.stop();
+            // It ends before anybody looks.
+            tokio::task::yield_now().await;
+
+            loops.run(&shutdown, PATIENCE).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_loop_that_ends_by_itself_is_a_failure() {
+        let (_trigger, shutdown) = Shutdown::manual();
+        let mut loops = Loops::default();
+        loops.start("lazy", async {});
+
+        let error = loops.run(&shutdown, PATIENCE).await.unwrap_err();
+
+        assert!(matches!(error, Error::LoopEnded("lazy")), "{error}");
     }
 }

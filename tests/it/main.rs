@@ -10,6 +10,7 @@
 mod capture;
 mod correction;
 mod delivery;
+mod demo;
 mod end_to_end;
 mod ledger;
 mod local;

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -93,8 +94,13 @@ impl Daemon {
 
     /// Waits for its end and until all that it printed is in the log.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
+        self.ended_within(PATIENCE).await
+    }
+
+    /// The same for a process that takes its time.
+    pub(crate) async fn ended_within(&mut self, patience: Duration) -> ExitStatus {
         let mut status = None;
-        wait_until("the end of the process", PATIENCE, async || {
+        wait_until("the end of the process", patience, async || {
             status = self.try_wait();
             status.is_some()
         })
