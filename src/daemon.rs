@@ -205,11 +205,13 @@ impl Loops {
     /// by itself.
     async fn run(mut self, shutdown: &Shutdown, patience: Duration) -> Result<(), Error> {
         tokio::select! {
-            // First: by the time anybody looks here, a loop that was told to
-            // end may have done so.
-            biased;
             () = shutdown.wait() => {}
-            Some(ended) = self.tasks.join_next_with_id() => return Err(self.early_end(ended)),
+            Some(ended) = self.tasks.join_next_with_id() => {
+                // A loop that was told to end may have done so by now.
+                if !shutdown.is_stopping() {
+                    return Err(self.early_end(ended));
+                }
+            }
         }
         tracing::info!("stopping: what is in flight is finished, the rest is given back");
         let all_ended = async { while self.tasks.join_next().await.is_some() {} };
