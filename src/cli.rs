@@ -23,7 +23,7 @@ mod status;
 use clap::Parser as _;
 use clap::error::ErrorKind;
 use tracing::warn;
-use usage_sync::settings::{Faults, Log, Source};
+use usage_sync::settings::{Faults, Log, Settings, Source};
 use usage_sync::shutdown::Shutdown;
 use usage_sync::telemetry::{self, Output, Telemetry};
 
@@ -65,38 +65,58 @@ pub(crate) async fn run(command: Command) -> Result<Exit, Failure> {
 /// the command needs.
 async fn dispatch(command: Command, shutdown: Shutdown) -> Result<Exit, Failure> {
     let source = Source::of_process();
-    let wrong = |faults: Faults| Failure::of_settings(&faults, &source.warnings());
-    let settings = match &command {
-        Command::Migrate => {
-            let (database, log) = source.database().map_err(wrong)?;
-            let _telemetry = start_log(&log, Output::Stderr, &source)?;
-            return migrate::run(&database).await;
+    let ready = |output| ready(&source, output);
+    match command {
+        Command::Run => {
+            let (settings, _telemetry) = ready(Output::Stdout)?;
+            run::run(&settings, shutdown).await
         }
-        #[cfg(feature = "sandbox")]
-        Command::Sandbox(args) => {
-            let _telemetry = start_log(&source.log().map_err(wrong)?, Output::Stderr, &source)?;
-            return sandbox::run(args, &shutdown).await;
+        Command::Migrate => {
+            let (database, log) = source
+                .database()
+                .map_err(|faults| wrong(&source, &faults))?;
+            let _telemetry = start_log(&log, Output::Stderr, &source)?;
+            migrate::run(&database).await
+        }
+        Command::Check(args) => {
+            let (settings, _telemetry) = ready(Output::Stderr)?;
+            check::run(&settings, &args).await
+        }
+        Command::Status(args) => {
+            let (settings, _telemetry) = ready(Output::Stderr)?;
+            status::run(&settings, &args, &shutdown).await
+        }
+        Command::Retry(args) => {
+            let (settings, _telemetry) = ready(Output::Stderr)?;
+            retry::run(&settings, &args).await
+        }
+        Command::Backfill(args) => {
+            let (settings, _telemetry) = ready(Output::Stderr)?;
+            backfill::run(&settings, &args, &shutdown).await
         }
         #[cfg(feature = "sandbox")]
         Command::Demo(args) => {
-            let color = source.log().map_err(wrong)?.color;
-            return demo::run(args, color, &shutdown).await;
+            let log = source.log().map_err(|faults| wrong(&source, &faults))?;
+            demo::run(&args, log.color, &shutdown).await
         }
-        _ => source.settings().map_err(wrong)?,
-    };
-    let output = match &command {
-        Command::Run => Output::Stdout,
-        _ => Output::Stderr,
-    };
-    let _telemetry = start_log(&settings.log, output, &source)?;
-    match &command {
-        Command::Run => run::run(&settings, shutdown).await,
-        Command::Check(args) => check::run(&settings, args).await,
-        Command::Status(args) => status::run(&settings, args, &shutdown).await,
-        Command::Retry(args) => retry::run(&settings, args).await,
-        Command::Backfill(args) => backfill::run(&settings, args, &shutdown).await,
-        _ => Ok(Exit::Bug),
+        #[cfg(feature = "sandbox")]
+        Command::Sandbox(args) => {
+            let log = source.log().map_err(|faults| wrong(&source, &faults))?;
+            let _telemetry = start_log(&log, Output::Stderr, &source)?;
+            sandbox::run(&args, &shutdown).await
+        }
     }
+}
+
+/// All settings, and the log.
+fn ready(source: &Source, output: Output) -> Result<(Settings, Telemetry), Failure> {
+    let settings = source.settings().map_err(|faults| wrong(source, &faults))?;
+    let telemetry = start_log(&settings.log, output, source)?;
+    Ok((settings, telemetry))
+}
+
+fn wrong(source: &Source, faults: &Faults) -> Failure {
+    Failure::of_settings(faults, &source.warnings())
 }
 
 fn start_log(log: &Log, output: Output, source: &Source) -> Result<Telemetry, Failure> {

@@ -107,7 +107,8 @@ impl Command {
             Self::Run | Self::Backfill(_) => true,
             #[cfg(feature = "sandbox")]
             Self::Demo(_) | Self::Sandbox(_) => true,
-            Self::Migrate | Self::Check(_) | Self::Status(_) | Self::Retry(_) => false,
+            Self::Status(args) => args.watch,
+            Self::Migrate | Self::Check(_) | Self::Retry(_) => false,
         }
     }
 }
