@@ -38,7 +38,7 @@ impl Moved {
 /// Moves one batch of changes of single ads.
 pub async fn move_batch(pool: &PgPool) -> Result<Moved, Error> {
     let mut transaction = pool.begin_with(BEGIN).await?;
-    let (changes, ad_ids): (i64, Option<Vec<String>>) =
+    let (changes, ad_ids, _announced): (i64, Option<Vec<String>>, i64) =
         sqlx::query_as(include_str!("outbox/move.sql"))
             .bind(BATCH)
             .fetch_one(&mut *transaction)
@@ -84,14 +84,15 @@ impl Truncation {
         after: Option<&str>,
     ) -> Result<(Option<String>, Vec<String>), Error> {
         let mut transaction = pool.begin_with(BEGIN).await?;
-        let page = sqlx::query_as(include_str!("outbox/move_known.sql"))
-            .bind(after)
-            .bind(BATCH)
-            .bind(self.changed_at)
-            .fetch_one(&mut *transaction)
-            .await?;
+        let (last, ad_ids, _announced): (_, _, i64) =
+            sqlx::query_as(include_str!("outbox/move_known.sql"))
+                .bind(after)
+                .bind(BATCH)
+                .bind(self.changed_at)
+                .fetch_one(&mut *transaction)
+                .await?;
         transaction.commit().await?;
-        Ok(page)
+        Ok((last, ad_ids))
     }
 
     /// Takes them out of the outbox, after the last page. Until then a crash

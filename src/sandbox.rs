@@ -8,7 +8,7 @@
 //! only its URL.
 //!
 //! Not there: Bulk API, batch and tree, sharing, flows, and SOQL beyond what
-//! [`soql`] says.
+//! the module `soql` says.
 
 use std::fs;
 use std::future::Future;

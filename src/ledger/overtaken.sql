@@ -1,15 +1,18 @@
 -- Another hand took these ads while this one was sending. Which of the two
 -- Salesforce heard last is not known, so the ads are to be reported anew, and
--- the new token keeps the other hand from recording over that.
+-- the new token keeps the other hand from recording over that. Answers those
+-- that were not pending before.
 with hand as materialized (
-    select ad_id from usage_sync.ad where ad_id = any ($1) order by ad_id for update
+    select ad_id, state from usage_sync.ad where ad_id = any ($1) order by ad_id for update
+), anew as (
+    update usage_sync.ad as ad
+    set token = nextval('usage_sync.token'),
+        version = ad.version + 1,
+        state = 'pending',
+        since = case ad.state when 'pending' then ad.since else clock_timestamp() end,
+        changed_at = case ad.state when 'pending' then ad.changed_at else clock_timestamp() end,
+        error_code = null, error_message = null, retry_at = null
+    from hand
+    where ad.ad_id = hand.ad_id
 )
-update usage_sync.ad as ad
-set token = nextval('usage_sync.token'),
-    version = ad.version + 1,
-    state = 'pending',
-    since = case ad.state when 'pending' then ad.since else clock_timestamp() end,
-    changed_at = case ad.state when 'pending' then ad.changed_at else clock_timestamp() end,
-    error_code = null, error_message = null, retry_at = null
-from hand
-where ad.ad_id = hand.ad_id
+select ad_id, true from hand where state <> 'pending'

@@ -79,7 +79,7 @@ impl Ledger {
         retry_rejected: Duration,
     ) -> Result<Recorded, Error> {
         let mut transaction = self.begin(BEGIN).await?;
-        let settled = settle(&mut transaction, answers, retry_rejected).await?;
+        let mut settled = settle(&mut transaction, answers, retry_rejected).await?;
         if let Some(intent) = intent {
             sqlx::query("delete from usage_sync.intent where id = $1")
                 .bind(intent.id)
@@ -101,10 +101,11 @@ impl Ledger {
             .map(|answer| answer.ad_id.clone())
             .collect();
         if !overtaken.is_empty() {
-            sqlx::query(include_str!("overtaken.sql"))
+            let anew: Vec<(String, bool)> = sqlx::query_as(include_str!("overtaken.sql"))
                 .bind(overtaken.iter().map(String::as_str).collect::<Vec<_>>())
-                .execute(&mut *transaction)
+                .fetch_all(&mut *transaction)
                 .await?;
+            settled.extend(anew);
         }
         announce(&mut transaction, &settled).await?;
         transaction.commit().await?;

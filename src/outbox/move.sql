@@ -31,5 +31,15 @@ with moved as (
             else excluded.changed_at end,
         retry_at = null, error_code = null, error_message = null
     returning ad_id
+), announced as (
+    -- To the app, where the state is another one now: what stands in the table
+    -- is read as it was before this statement. Not while a notification queue
+    -- half full threatens the app's commits.
+    select pg_notify('usage_sync_status', ad_id)
+    from folded left join usage_sync.ad as before using (ad_id)
+    where before.state is distinct from 'pending'
+        and octet_length(ad_id) < 8000 and pg_notification_queue_usage() < 0.5
 )
-select (select count(*) from moved) as moved, array_agg(ad_id) as ad_ids from pending
+select (select count(*) from moved) as moved, array_agg(ad_id) as ad_ids,
+    (select count(*) from announced) as announced
+from pending

@@ -1,7 +1,7 @@
 -- Makes a page of the known ads pending: a table that they may stand in was
 -- truncated.
 with page as materialized (
-    select ad_id from usage_sync.ad
+    select ad_id, state from usage_sync.ad
     where $1::text is null or ad_id > $1
     order by ad_id
     limit $2
@@ -17,5 +17,9 @@ with page as materialized (
     from page
     where ad.ad_id = page.ad_id
     returning ad.ad_id
+), announced as (
+    select pg_notify('usage_sync_status', ad_id) from page
+    where state <> 'pending' and octet_length(ad_id) < 8000 and pg_notification_queue_usage() < 0.5
 )
-select (select max(ad_id) from page), (select coalesce(array_agg(ad_id), '{}') from pending)
+select (select max(ad_id) from page), (select coalesce(array_agg(ad_id), '{}') from pending),
+    (select count(*) from announced)

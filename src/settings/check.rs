@@ -94,7 +94,7 @@ fn database(reader: &mut Reader<'_>) -> Option<Database> {
         "verify-full",
     ];
     let url = reader.server("database.url", &["postgres", "postgresql"], REMEDY);
-    let max_connections = reader.number("database.max_connections", 1..=500);
+    let max_connections = reader.number("database.max_connections", 2..=500);
     let url = url?;
     let query = |name| {
         url.query_pairs()

@@ -109,7 +109,7 @@ DATABASE_URL=postgres:///d -> DATABASE_URL names no host: give it as postgres://
 DATABASE_URL=postgres://u:p@h/d#sesame -> DATABASE_URL has a bare #: write a # of the password as %23
 DATABASE_URL=postgres://h/d?sslmode=sesame -> DATABASE_URL has an unknown sslmode: use one of disable, allow, prefer, require, verify-ca, verify-full
 DATABASE_URL=postgres://u:p#sesame@h/d -> DATABASE_URL is not a URL: give it as postgres://user:password@host:5432/name, special characters of the password as %23 for #
-DATABASE_MAX_CONNECTIONS=0 -> DATABASE_MAX_CONNECTIONS is not a number within its bounds: give a whole number, 1 to 500
+DATABASE_MAX_CONNECTIONS=1 -> DATABASE_MAX_CONNECTIONS is not a number within its bounds: give a whole number, 2 to 500
 REDIS_URL=http://h -> REDIS_URL does not begin with redis:// or rediss://: give it as redis://user:password@host:6379 or rediss://…
 REDIS_URL=redis:///0 -> REDIS_URL names no host: give it as redis://user:password@host:6379 or rediss://…
 REDIS_URL=rediss://h#insecure -> REDIS_URL has a # at its end: take it off; REDIS_TLS_VERIFY decides about the certificate, and a # of the password is written %23

@@ -40,6 +40,32 @@ async fn a_committed_ad_becomes_one_record_for_each_product() {
 }
 
 #[tokio::test]
+async fn the_app_is_told_of_every_change_of_state() {
+    let world = World::new(1).await;
+    let mut listener = sqlx::postgres::PgListener::connect(&world.database.url)
+        .await
+        .expect("the app listens");
+    listener.listen("usage_sync_status").await.expect("it may");
+    let _daemon = world.daemon();
+
+    world
+        .app("insert into ad_product values (7, 'small', 0, 1)")
+        .await;
+    world.in_step().await;
+    world.app("update ad_product set quantity = 2").await;
+    world.in_step().await;
+
+    // Pending and reported, twice.
+    for _ in 0..4 {
+        let told = tokio::time::timeout(PATIENCE, listener.recv()).await;
+        assert_eq!(
+            told.expect("in time").expect("a notification").payload(),
+            "7"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_rolled_back_ad_is_never_reported() {
     let world = World::new(1).await;
     let _daemon = world.daemon();
