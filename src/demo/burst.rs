@@ -161,9 +161,9 @@ async fn verdict(stage: &mut Stage) -> Result<(), Error> {
          with those in Salesforce, field by field and digit by digit:",
         thousands(comparison.wanted)
     ))?;
-    stage.screen.run("")?;
-    for example in comparison.examples() {
-        stage.screen.aside(&example)?;
+    let examples: Vec<String> = comparison.examples().collect();
+    if !examples.is_empty() {
+        stage.screen.run(&examples.join("\n"))?;
     }
     let text = comparison.to_string();
     stage.screen.outcome(comparison.holds(), &text)?;
