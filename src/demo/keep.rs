@@ -88,7 +88,7 @@ fn things_to_try(stage: &Stage, directory: &Path) -> [(&'static str, String); 6]
         (
             "What became of it?",
             String::from(
-                "psql \"$APP_DATABASE_URL\" -c \\\n  \
+                "psql -x \"$APP_DATABASE_URL\" -c \\\n  \
                  \"select * from usage_sync.ad_status where ad_id = '9001'\"",
             ),
         ),
