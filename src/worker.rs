@@ -164,7 +164,7 @@ impl Worker {
                         Event::Recovered
                     });
                 }
-                () = tokio::time::sleep_until(look.into()), if !self.preparing => {}
+                () = tokio::time::sleep_until(look.into()), if !self.preparing && !self.is_full() => {}
             }
         }
         self.stop().await;
@@ -188,14 +188,19 @@ impl Worker {
         }
     }
 
+    /// Whether enough waits to be sent. Nothing is claimed then before a
+    /// request has landed, however long ago a look was due.
+    fn is_full(&self) -> bool {
+        self.gate.is_open() && self.lanes.waiting() >= self.context.options.concurrency
+    }
+
     /// Starts whatever may be started now.
     fn start(&mut self) {
         let now = Instant::now();
         if self.gate.is_open() {
             while self.in_flight < self.context.options.concurrency && self.send_one(false) {}
         }
-        let full = self.lanes.waiting() >= self.context.options.concurrency;
-        if self.preparing || now < self.next_look || (full && self.gate.is_open()) {
+        if self.preparing || now < self.next_look || self.is_full() {
             return;
         }
         match self.gate.permit(now) {
