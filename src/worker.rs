@@ -103,6 +103,8 @@ pub struct Worker {
     /// There was reason to look while a claim was under way, which may have
     /// looked too early to see what it was.
     look_again: bool,
+    /// The newest claim filled more than one request.
+    backlog: bool,
 }
 
 /// How a task of the worker ended.
@@ -136,6 +138,7 @@ impl Worker {
             empty_looks: 0,
             next_look: Instant::now(),
             look_again: false,
+            backlog: false,
         }
     }
 
@@ -188,10 +191,15 @@ impl Worker {
         }
     }
 
-    /// Whether enough waits to be sent. Nothing is claimed then before a
-    /// request has landed, however long ago a look was due.
+    /// Whether nothing is to be claimed before a request has landed, however
+    /// long ago a look was due. With a backlog the next requests are made
+    /// ready ahead. Without one an ad waits better in the queue, where it
+    /// joins others, than in a request of its own behind those in flight.
     fn is_full(&self) -> bool {
-        self.gate.is_open() && self.lanes.waiting() >= self.context.options.concurrency
+        let concurrency = self.context.options.concurrency;
+        let enough = self.lanes.waiting() >= concurrency;
+        let busy = self.in_flight >= concurrency && !self.backlog;
+        self.gate.is_open() && (enough || busy)
     }
 
     /// Starts whatever may be started now.
@@ -305,6 +313,7 @@ impl Worker {
             Ok(Some(parcels)) => {
                 self.empty_looks = 0;
                 self.next_look = now;
+                self.backlog = parcels.len() > 1;
                 self.hands.retain(|hand| hand.strong_count() > 0);
                 self.hands
                     .extend(parcels.first().map(|parcel| Arc::downgrade(&parcel.hand)));
