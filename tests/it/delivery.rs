@@ -378,6 +378,49 @@ async fn a_locked_contract_keeps_its_records_and_a_later_change_is_refused() {
 }
 
 #[tokio::test]
+async fn a_rejected_ad_is_reported_by_itself_once_its_cause_is_gone() {
+    let world = World::new(1).await;
+    world.set_contract(0, "Fulfilled");
+    let _daemon = world.daemon_with(&[("RETRY_REJECTED", "1s")]);
+    world
+        .app("insert into ad_product values (1, 'small', 0, 1)")
+        .await;
+    world.ad_is("1", "rejected").await;
+
+    world.set_contract(0, "Activated");
+
+    world.ad_is("1", "reported").await;
+    world.in_step().await;
+}
+
+#[tokio::test]
+async fn an_ad_whose_view_has_a_line_twice_or_no_object_is_rejected_alone() {
+    let world = World::new(1).await;
+    world
+        .app(
+            "create or replace view usage_sync.usage as \
+             select ad_id, regexp_replace(product, '[0-9]', '') as line, contract, \
+             case when product = 'list' then '[1]'::jsonb \
+             else jsonb_build_object('Contract_Product__c', salesforce_id, 'Quantity__c', quantity) end as fields \
+             from ad_product join contract_product on contract_product.id = contract_product",
+        )
+        .await;
+    let _daemon = world.daemon();
+
+    world
+        .app("insert into ad_product values (1, 'a1', 0, 1), (1, 'a2', 0, 1), (2, 'list', 0, 1), (3, 'a', 0, 1)")
+        .await;
+    world.ad_is("1", "rejected").await;
+    world.ad_is("2", "rejected").await;
+    world.ad_is("3", "reported").await;
+
+    let code = async |ad| world.status(ad).await.1.unwrap_or_default();
+    assert_eq!(code("1").await, "VIEW_LINE_TWICE");
+    assert_eq!(code("2").await, "VIEW_FIELDS_NO_OBJECT");
+    assert_eq!(world.held().await.len(), 1);
+}
+
+#[tokio::test]
 async fn lost_answers_leave_neither_doubles_nor_gaps() {
     let world = World::new(20).await;
     for method in ["POST", "PATCH", "DELETE"] {

@@ -8,6 +8,7 @@
 )]
 
 mod capture;
+mod commands;
 mod correction;
 mod delivery;
 mod demo;

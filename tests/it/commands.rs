@@ -1,0 +1,286 @@
+//! The commands as a person or a script runs them: what they find, what they
+//! say, and with which code they end.
+
+use serde_json::{Value, json};
+
+use crate::support::{Daemon, PATIENCE, World, wait_until};
+
+/// Name, state and remedy of each item of `check --json`.
+async fn checked(world: &World) -> (i32, Vec<(String, String, String)>) {
+    let (exit, out) = world.command(&["check", "--json"]).await;
+    let line = out
+        .lines()
+        .find(|line| line.starts_with('{'))
+        .expect("one line of JSON");
+    let answer: Value = serde_json::from_str(line).expect("JSON");
+    let text = |item: &Value, key: &str| item[key].as_str().expect("a text").to_owned();
+    let items = answer["items"].as_array().expect("items");
+    let items = items
+        .iter()
+        .map(|item| {
+            (
+                text(item, "name"),
+                text(item, "state"),
+                text(item, "remedy"),
+            )
+        })
+        .collect();
+    (exit, items)
+}
+
+/// The state of one item.
+fn state<'a>(items: &'a [(String, String, String)], name: &str) -> &'a str {
+    let item = items.iter().find(|(own, ..)| own == name);
+    &item
+        .unwrap_or_else(|| panic!("no item {name} in {items:?}"))
+        .1
+}
+
+#[tokio::test]
+async fn check_finds_nothing_to_complain_of_when_everything_is_in_place() {
+    let world = World::new(1).await;
+    world
+        .app("insert into ad_product values (1, 'small', 0, 1)")
+        .await;
+
+    let (exit, items) = checked(&world).await;
+
+    assert!(items.iter().all(|(_, state, _)| state == "ok"), "{items:?}");
+    assert_eq!(exit, 0);
+}
+
+#[tokio::test]
+async fn check_says_what_to_do_about_the_view() {
+    let world = World::new(1).await;
+    world
+        .app("insert into ad_product select n, 'small', 0, 1 from generate_series(1, 100) n")
+        .await;
+    let view = "view usage_sync.usage";
+
+    // An expression hides the column, and with it the index.
+    world
+        .app(
+            "drop view usage_sync.usage; create view usage_sync.usage as \
+             select ad_id + 0 as ad_id, product as line, null::text as contract, '{}'::jsonb as fields \
+             from ad_product",
+        )
+        .await;
+    let (exit, items) = checked(&world).await;
+    assert_eq!(
+        (exit, state(&items, "index for ad_id")),
+        (0, "warning"),
+        "{items:?}"
+    );
+
+    world
+        .app(
+            "drop view usage_sync.usage; create view usage_sync.usage as \
+             select ad_id, product as line, quantity as fields from ad_product",
+        )
+        .await;
+    let (exit, items) = checked(&world).await;
+    assert_eq!((exit, state(&items, view)), (1, "failed"), "{items:?}");
+
+    world.app("drop view usage_sync.usage").await;
+    let (exit, items) = checked(&world).await;
+    assert_eq!((exit, state(&items, view)), (1, "failed"), "{items:?}");
+    let failed = items
+        .iter()
+        .find(|(name, ..)| name == view)
+        .expect("the view");
+    assert!(failed.2.contains("README.md"), "{failed:?}");
+}
+
+#[tokio::test]
+async fn check_misses_watches_and_a_noeviction_policy() {
+    let world = World::new(1).await;
+    world
+        .app("select usage_sync.unwatch('ad'); select usage_sync.unwatch('ad_product')")
+        .await;
+    let client = redis::Client::open(world.redis.url()).expect("an address");
+    let mut redis = client
+        .get_multiplexed_async_connection()
+        .await
+        .expect("redis");
+    let _: () = redis::cmd("CONFIG")
+        .arg(&["SET", "maxmemory-policy", "allkeys-lru"])
+        .query_async(&mut redis)
+        .await
+        .expect("redis obeys");
+
+    let (_, items) = checked(&world).await;
+
+    assert_eq!(state(&items, "watched tables"), "warning");
+    assert_eq!(state(&items, "redis eviction"), "warning");
+}
+
+#[tokio::test]
+async fn check_finds_fields_and_rights_that_salesforce_hides() {
+    let world = World::new(1).await;
+    let hide =
+        |field: &str| json!({"fields": [{"object": "Usage__c", "field": field, "hidden": true}]});
+
+    world
+        .sandbox
+        .settings(&hide("Revision__c"))
+        .expect("a setting");
+    let (exit, items) = checked(&world).await;
+    assert_eq!(
+        (exit, state(&items, "salesforce revision")),
+        (1, "failed"),
+        "{items:?}"
+    );
+
+    world
+        .sandbox
+        .settings(&hide("External_Id__c"))
+        .expect("a setting");
+    let (exit, items) = checked(&world).await;
+    assert_eq!(
+        (exit, state(&items, "salesforce external id")),
+        (1, "failed"),
+        "{items:?}"
+    );
+
+    let rights = json!({"rights": {"Usage__c": ["read"]}});
+    world.sandbox.settings(&rights).expect("a setting");
+    let (exit, items) = checked(&world).await;
+    assert_eq!(
+        (exit, state(&items, "salesforce object")),
+        (1, "failed"),
+        "{items:?}"
+    );
+}
+
+#[tokio::test]
+async fn check_names_whatever_does_not_answer() {
+    let world = World::new(1).await;
+    world.redis.kill().await.expect("it is killed");
+    world.database.server.kill().await.expect("it is killed");
+    let mut environment = world.environment();
+    environment.retain(|(name, _)| *name != "SALESFORCE_LOGIN_URL");
+    environment.push(("SALESFORCE_LOGIN_URL", String::from("http://127.0.0.1:9")));
+
+    let mut check = Daemon::start(&["check"], environment);
+    let exit = check.ended().await.code();
+
+    let text = check.log();
+    assert_eq!(exit, Some(1), "{text}");
+    for name in ["postgres", "redis", "salesforce login"] {
+        let line = text
+            .lines()
+            .find(|line| line.contains(name))
+            .unwrap_or_default();
+        assert!(line.starts_with("failed"), "{name}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn status_tells_how_things_stand_and_that_salesforce_is_down() {
+    let world = World::new(1).await;
+    let daemon = world.daemon();
+    let down = usage_sync::sandbox::Plan {
+        effect: usage_sync::sandbox::Effect::EmptyBody { status: 503 },
+        method: None,
+        path: Some(String::from("/services")),
+        body: None,
+        every: None,
+        times: None,
+        probability: None,
+        seed: None,
+        processed: false,
+    };
+    world.sandbox.fault(down);
+    world
+        .app("insert into ad_product values (1, 'small', 0, 1), (2, 'small', 0, 1)")
+        .await;
+    daemon.logged("salesforce is down").await;
+
+    wait_until("word of it in the status", PATIENCE, async || {
+        let (_, out) = world.command(&["status", "--json"]).await;
+        let status: Value = serde_json::from_str(out.trim()).expect("JSON");
+        assert_eq!(status["pending"], 2);
+        assert_eq!(status["rejected"], 0);
+        assert_eq!(status["paused"], false);
+        assert!(status["lag_seconds"].as_f64().expect("a number") > 0.0);
+        assert!(status["queue"]["ready"].is_u64());
+        status["salesforce"]["up"] == false && status["salesforce"]["since"].is_string()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn commands_say_which_service_is_missing() {
+    let world = World::new(1).await;
+    world.redis.kill().await.expect("it is killed");
+    let (exit, out) = world.command(&["status"]).await;
+    assert_eq!(exit, 69);
+    assert!(
+        out.contains("redis does not answer") && out.contains("REDIS_URL"),
+        "{out}"
+    );
+
+    // Retrying needs no Redis: it takes the way of every change.
+    world
+        .app("insert into ad_product values (1, 'small', 0, 1)")
+        .await;
+    let (exit, out) = world.command(&["retry", "1"]).await;
+    assert_eq!(
+        (exit, out.contains("1 ad will be reported again")),
+        (0, true),
+        "{out}"
+    );
+    let (exit, out) = world.command(&["retry", "1", "no such ad"]).await;
+    assert_eq!((exit, out.contains("no such ad")), (1, true), "{out}");
+
+    world.database.server.kill().await.expect("it is killed");
+    for command in [
+        &["status"][..],
+        &["retry", "1"],
+        &["backfill"],
+        &["migrate"],
+    ] {
+        let (exit, out) = world.command(command).await;
+        assert_eq!(exit, 69, "{command:?}: {out}");
+        assert!(out.contains("DATABASE_URL"), "{command:?}: {out}");
+    }
+}
+
+#[tokio::test]
+async fn a_database_without_the_schema_is_pointed_to_migrate() {
+    let world = World::new(1).await;
+    world.app("drop schema usage_sync cascade").await;
+
+    let (exit, out) = world.command(&["status"]).await;
+    assert_eq!(
+        (exit, out.contains("usage-sync migrate")),
+        (69, true),
+        "{out}"
+    );
+
+    let (exit, out) = world.command(&["migrate"]).await;
+    assert_eq!((exit, out.contains("migrations run")), (0, true), "{out}");
+    let (exit, out) = world.command(&["migrate"]).await;
+    assert_eq!((exit, out.contains("up to date")), (0, true), "{out}");
+}
+
+#[tokio::test]
+async fn a_backfill_since_a_day_needs_to_know_when_ads_changed() {
+    let world = World::new(1).await;
+    let (exit, out) = world.command(&["backfill", "--since", "2026-11-01"]).await;
+    assert_eq!((exit, out.contains("changed_at")), (64, true), "{out}");
+
+    world
+        .app(
+            "create or replace view usage_sync.usage as \
+             select ad_product.ad_id, product as line, contract, \
+             jsonb_build_object('Contract_Product__c', salesforce_id, 'Ad_Id__c', ad_id::text, 'Quantity__c', quantity) as fields, \
+             case when ad_id > 10 then now() else timestamptz '2020-01-01' end as changed_at \
+             from ad_product join contract_product on contract_product.id = contract_product; \
+             alter table ad_product disable trigger all; \
+             insert into ad_product select n, 'small', 0, 1 from generate_series(1, 15) n",
+        )
+        .await;
+    let (exit, out) = world.command(&["backfill", "--since", "2026-11-01"]).await;
+    assert_eq!((exit, out.contains("5 ads")), (0, true), "{out}");
+}
