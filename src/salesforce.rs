@@ -21,6 +21,7 @@ mod graph;
 pub mod id;
 mod jwt;
 mod login;
+mod names;
 mod org;
 mod query;
 mod record;

@@ -14,8 +14,8 @@ use url::form_urlencoded::byte_serialize;
 use super::code::Purpose;
 use super::error::{Entry, Error};
 use super::login::Login;
+use super::names::Names;
 use super::session::{Identity, Session, Sessions};
-use super::soql;
 use super::usage::ApiUsage;
 use super::wire::{Answer, Wire};
 use crate::settings;
@@ -41,13 +41,6 @@ struct Shared {
     usage: Mutex<Option<ApiUsage>>,
 }
 
-/// What the org's admin calls things. Checked, so they may stand in SOQL.
-pub(super) struct Names {
-    pub(super) object: String,
-    pub(super) external_id: String,
-    pub(super) revision: Option<String>,
-}
-
 /// One request, before it has a host and a token.
 pub(super) struct Request {
     pub(super) purpose: Purpose,
@@ -68,7 +61,10 @@ impl Client {
                 sessions: Sessions::new(login),
                 root: format!("/services/data/v{}", settings.api_version),
                 has_graphs: version_of(&settings.api_version) >= GRAPHS_SINCE,
-                names: Names::new(settings)?,
+                names: Names::new(settings).map_err(|variable| Error::Settings {
+                    variable,
+                    why: "it is no API name",
+                })?,
                 read_timeout: settings.read_timeout,
                 usage: Mutex::default(),
             }),
@@ -236,32 +232,6 @@ impl fmt::Debug for Client {
             .field("login", &self.shared.sessions.login().host())
             .field("root", &self.shared.root)
             .finish_non_exhaustive()
-    }
-}
-
-impl Names {
-    fn new(settings: &settings::Salesforce) -> Result<Self, Error> {
-        let revision = settings.revision_field.as_deref();
-        for (variable, name) in [
-            ("SALESFORCE_OBJECT", Some(settings.object.as_str())),
-            (
-                "SALESFORCE_EXTERNAL_ID_FIELD",
-                Some(settings.external_id_field.as_str()),
-            ),
-            ("SALESFORCE_REVISION_FIELD", revision),
-        ] {
-            if name.is_some_and(|name| !soql::is_name(name) || name.contains('.')) {
-                return Err(Error::Settings {
-                    variable,
-                    why: "it is no API name",
-                });
-            }
-        }
-        Ok(Self {
-            object: settings.object.clone(),
-            external_id: settings.external_id_field.clone(),
-            revision: revision.map(str::to_owned),
-        })
     }
 }
 

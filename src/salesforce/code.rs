@@ -14,7 +14,7 @@ use serde::de::IntoDeserializer;
 use serde::de::value::Error as ValueError;
 
 use super::class::{Class, Pause};
-use super::client::Names;
+use super::names::Names;
 
 /// A code that we treat in some way of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -6,10 +6,11 @@ use bytes::Bytes;
 use reqwest::Method;
 use serde::Deserialize;
 
-use super::client::{Client, Names, Request};
+use super::client::{Client, Request};
 use super::code::Purpose;
 use super::error::{Entry, Error, RecordError};
 use super::id::to_18;
+use super::names::Names;
 use super::record::{Record, Target};
 
 /// A record that Salesforce took.

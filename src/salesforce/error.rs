@@ -11,8 +11,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::class::{Certainty, Class, Pause};
-use super::client::Names;
 use super::code::{self, Code, Purpose};
+use super::names::Names;
 use super::{login, remedy, wire};
 
 /// The longest text of Salesforce's that is kept, in bytes. Messages may quote

@@ -7,11 +7,12 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::client::{Client, Names, Request};
+use super::client::{Client, Request};
 use super::code::Purpose;
 use super::collections::{Outcome, Saved};
 use super::error::{Entry, Error, RecordError};
 use super::id::to_18;
+use super::names::Names;
 use super::record::{Record, Target};
 
 /// The most graphs that one call may carry.

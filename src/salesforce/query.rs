@@ -6,10 +6,11 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::client::{Client, Names, Request, encoded};
+use super::client::{Client, Request, encoded};
 use super::code::Purpose;
 use super::error::Error;
 use super::id::to_18;
+use super::names::Names;
 use super::soql;
 
 /// How long the encoded list of a query may get. The address with all headers

@@ -8,8 +8,8 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::client::Names;
 use super::error::RecordError;
+use super::names::Names;
 
 /// A usage record as the app wants it.
 #[derive(Debug, Clone, Copy)]

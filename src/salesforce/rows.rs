@@ -9,10 +9,11 @@ use reqwest::Method;
 use serde::de::DeserializeOwned;
 
 use super::class::Class;
-use super::client::{Client, Names, Request, encoded, refusal};
+use super::client::{Client, Request, encoded, refusal};
 use super::code::Purpose;
 use super::collections::{Outcome, Saved};
 use super::error::{Entry, Error, RecordError};
+use super::names::Names;
 use super::record::{Record, Target};
 use super::wire::Answer;
 
