@@ -29,6 +29,7 @@ use crate::{
 };
 use awake::{Awake, Rush};
 pub use listener::Listener;
+use sweep::Place;
 
 /// A queue without room is looked at this often.
 const ROOM_LOOK: Duration = Duration::from_millis(200);
@@ -64,8 +65,10 @@ pub struct Capture {
     awake: Option<Awake>,
     /// When a change came last while awake.
     last_rush: Instant,
-    /// Pending ads wait in Postgres for room in Redis.
-    backlog: bool,
+    /// From here on pending ads wait in Postgres for room in Redis. A refill
+    /// goes on there: before it stand a million ads that are settled by now,
+    /// in an index that has not forgotten them yet.
+    backlog: Option<Place>,
     /// Ads were moved that Redis was not told of.
     untold: bool,
 }
@@ -80,7 +83,7 @@ impl Capture {
             rush: Rush::default(),
             awake: None,
             last_rush: Instant::now(),
-            backlog: false,
+            backlog: None,
             untold: false,
         }
     }
@@ -101,7 +104,7 @@ impl Capture {
                 _ = rushed.tick(), if self.awake.is_some() => self.look_awake().await,
                 () = context.sweep.notified() => self.sweep().await,
                 _ = sweep.tick() => self.sweep().await,
-                _ = room.tick(), if self.backlog || self.untold => self.refill().await,
+                _ = room.tick(), if self.backlog.is_some() || self.untold => self.refill().await,
             }
         }
         if let Some(awake) = self.awake.take() {
@@ -187,7 +190,9 @@ impl Capture {
         }
         match self.context.queue.enqueue(ad_ids).await {
             Ok(refused) => {
-                self.backlog |= refused > 0;
+                if refused > 0 {
+                    self.backlog.get_or_insert_with(Place::start);
+                }
                 self.redis.over();
                 self.context.pushed.notify_one();
             }
@@ -209,7 +214,8 @@ impl Capture {
                     || depth.ready < max / 2
                         && depth.ready + depth.claimed + depth.retry < max - max / 10 =>
             {
-                self.sweep().await;
+                let from = self.backlog.take().filter(|_| !self.untold);
+                self.sweep_from(from.unwrap_or_else(Place::start)).await;
             }
             Ok(_) => {}
             Err(error) => {
@@ -221,7 +227,11 @@ impl Capture {
 
     /// Offers Redis every ad that should be in it.
     async fn sweep(&mut self) {
-        match sweep::sweep(&self.context).await {
+        self.sweep_from(Place::start()).await;
+    }
+
+    async fn sweep_from(&mut self, from: Place) {
+        match sweep::sweep(&self.context, from).await {
             Ok(backlog) => {
                 self.backlog = backlog;
                 self.untold = false;

@@ -17,10 +17,23 @@ pub(super) enum Error {
     Ledger(#[from] ledger::Error),
 }
 
-/// Offers Redis all pending ads, oldest change first, and the rejected ones
-/// whose time has come. Answers whether Redis had no room for some of them.
-pub(super) async fn sweep(context: &Context) -> Result<bool, Error> {
-    let mut after = (OffsetDateTime::UNIX_EPOCH, String::new());
+/// How far a sweep has come: the newest change that Redis was offered, and
+/// its ad.
+#[derive(Debug, Clone)]
+pub(super) struct Place(OffsetDateTime, String);
+
+impl Place {
+    /// Before the oldest change.
+    pub(super) fn start() -> Self {
+        Self(OffsetDateTime::UNIX_EPOCH, String::new())
+    }
+}
+
+/// Offers Redis the pending ads from a place on, oldest change first, and the
+/// rejected ones whose time has come. Answers the place from which on Redis
+/// had no room for them.
+pub(super) async fn sweep(context: &Context, from: Place) -> Result<Option<Place>, Error> {
+    let mut after = from;
     loop {
         let page: Vec<(String, OffsetDateTime)> = sqlx::query_as(include_str!("pending.sql"))
             .bind(after.0)
@@ -32,11 +45,11 @@ pub(super) async fn sweep(context: &Context) -> Result<bool, Error> {
         let Some((ad_id, changed_at)) = page.last().cloned() else {
             break;
         };
-        after = (changed_at, ad_id);
         let ids: Vec<String> = page.into_iter().map(|(ad_id, _)| ad_id).collect();
         if context.queue.offer(&ids).await? > 0 {
-            return Ok(true);
+            return Ok(Some(after));
         }
+        after = Place(changed_at, ad_id);
         context.pushed.notify_one();
     }
     let due: Vec<String> = sqlx::query_scalar(include_str!("due.sql"))
@@ -44,5 +57,6 @@ pub(super) async fn sweep(context: &Context) -> Result<bool, Error> {
         .fetch_all(&context.pool)
         .await
         .map_err(ledger::Error::from)?;
-    Ok(context.queue.offer(&due).await? > 0)
+    let refused = context.queue.offer(&due).await?;
+    Ok((refused > 0).then_some(after))
 }
