@@ -272,7 +272,8 @@ fn clearing(values: &Members<'_>, fields: &str, held: &str) -> String {
                 None => name.clone(),
             };
             let twin = own.strip_suffix("__c").map(|stem| format!("{stem}__r"));
-            let set = |name: &str| values.contains_key(name);
+            // Salesforce does not mind the case of field names.
+            let set = |name: &str| values.keys().any(|set| set.eq_ignore_ascii_case(name));
             (!set(&own) && !twin.is_some_and(|twin| set(&twin))).then_some(own)
         })
         .collect();

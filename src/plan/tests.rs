@@ -331,3 +331,23 @@ fn numbers_keep_their_digits() {
 
     assert_eq!(operations[0].body, fields);
 }
+
+#[test]
+fn a_field_that_is_written_in_another_case_is_not_cleared() {
+    let held = HeldRecord {
+        external_id: names().external_id(AD, "a"),
+        line: String::from("a"),
+        contract: None,
+        fields: String::from("{\"Quantity__c\": 1, \"Gone__c\": 1}"),
+        salesforce_id: Some(String::from("a01000000000001AAA")),
+        in_doubt: false,
+    };
+    let wanted = row(Some("a"), Some("{\"quantity__c\": 2}"));
+
+    let operations = plan(&names(), AD, &[wanted], &[held]).unwrap();
+
+    assert_eq!(
+        operations[0].body,
+        "{\"quantity__c\": 2, \"Gone__c\": null}"
+    );
+}
