@@ -26,8 +26,10 @@ impl Error {
             // Undefined or forbidden things, and types that do not compare.
             Some(code) if code.starts_with("42") => Self::View(error),
             // Anything that a row can do: a bad cast, a division by zero, an
-            // exception of the app's own function, a subquery of two rows.
-            Some(code) if !is_unavailable(code) => Self::Row(error),
+            // exception of the app's own function, a subquery of two rows; to
+            // go round in a circle until the statement's time is over; to be
+            // damaged on the disk.
+            Some(code) if !is_unavailable(code) || can_be_a_row(code) => Self::Row(error),
             _ => Self::Unavailable(error),
         }
     }
@@ -66,6 +68,12 @@ fn sqlstate(error: &sqlx::Error) -> Option<String> {
     error
         .as_database_error()
         .and_then(|error| error.code().map(std::borrow::Cow::into_owned))
+}
+
+/// Codes that the server may have for one row as well as for all: a statement
+/// that took too long, and what is damaged or too large for its memory.
+fn can_be_a_row(code: &str) -> bool {
+    code == "57014" || code.starts_with("XX")
 }
 
 /// Codes that pass by themselves (PostgreSQL: Appendix A, Error Codes).
