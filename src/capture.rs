@@ -154,7 +154,7 @@ impl Capture {
     async fn move_all(&mut self) -> Result<usize, ledger::Error> {
         let mut total = 0;
         loop {
-            let moved = outbox::move_batch(&self.context.pool).await?;
+            let moved = ledger::answered(outbox::move_batch(&self.context.pool)).await?;
             total += moved.changes;
             self.context.metrics.changes_captured.add(moved.changes);
             self.push(&moved.ad_ids).await;
@@ -162,12 +162,11 @@ impl Capture {
                 break;
             }
         }
-        if let Some(truncation) = outbox::truncation(&self.context.pool).await? {
+        if let Some(truncation) = ledger::answered(outbox::truncation(&self.context.pool)).await? {
             let mut after: Option<String> = None;
             loop {
-                let (last, ad_ids) = truncation
-                    .move_page(&self.context.pool, after.as_deref())
-                    .await?;
+                let page = truncation.move_page(&self.context.pool, after.as_deref());
+                let (last, ad_ids) = ledger::answered(page).await?;
                 self.push(&ad_ids).await;
                 if last.is_none() {
                     break;
@@ -179,7 +178,7 @@ impl Capture {
                 .metrics
                 .changes_captured
                 .add(truncation.changes());
-            truncation.moved(&self.context.pool).await?;
+            ledger::answered(truncation.moved(&self.context.pool)).await?;
         }
         Ok(total)
     }

@@ -14,7 +14,7 @@ mod fence;
 mod journal;
 mod record;
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use sqlx::{PgPool, Postgres, Transaction};
 
@@ -45,6 +45,22 @@ const BEGIN_DURABLE: &str = "begin; \
 
 /// Journal entries a transaction of the retention job.
 const PRUNE_BATCH: i64 = 10_000;
+
+/// Longer than any of the transactions takes. A connection whose other end
+/// vanished without a word never answers, and no time-out of the server's ends
+/// that.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// Work with the database, given up once no answer can be expected any more.
+/// What it had committed by then is found again, as after a crash.
+pub(crate) async fn answered<T, E: From<Error>>(
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    let silent = |_| Error::Unavailable(io::Error::from(io::ErrorKind::TimedOut).into());
+    tokio::time::timeout(ANSWER, Box::pin(work))
+        .await
+        .map_err(silent)?
+}
 
 /// How things stand.
 #[derive(Debug, Clone, Copy, PartialEq, sqlx::FromRow)]

@@ -9,7 +9,7 @@ use std::{
 use tokio::time::interval;
 
 use crate::{
-    ledger::Ledger,
+    ledger::{self, Ledger},
     metrics::Metrics,
     queue::{Health, Queue},
     salesforce::Client,
@@ -75,7 +75,7 @@ impl Reporter {
         let metrics = &self.metrics;
         let health = self.health();
         let depth = self.queue.depth().await.ok();
-        let overview = self.ledger.overview().await.ok();
+        let overview = ledger::answered(self.ledger.overview()).await.ok();
         tracing::info!(
             "count#changes.captured" = metrics.changes_captured.take(),
             "count#ads.reported" = metrics.ads_reported.take(),

@@ -26,6 +26,9 @@ const LARGE: usize = 500;
 /// a long transaction of the app may stand before us in that line.
 const LOCK: &str = "begin; set local lock_timeout to '250ms'";
 
+/// A connection that is silent for longer than this is dead.
+const ANSWER: Duration = Duration::from_secs(5);
+
 /// Whether changes come so fast that notifying for each would slow the app.
 #[derive(Debug, Default)]
 pub(super) struct Rush {
@@ -62,17 +65,20 @@ pub(super) async fn stay(pool: &PgPool) -> Option<Awake> {
             .await?;
         transaction.commit().await
     };
-    locked.await.ok()?;
+    let Ok(locked) = tokio::time::timeout(ANSWER, locked).await else {
+        // It may have the lock by now, which only its end would free.
+        connection.close_on_drop();
+        return None;
+    };
+    locked.ok()?;
     Some(Awake(connection))
 }
 
 impl Awake {
     /// Lets the trigger notify again.
     pub(super) async fn sleep(mut self) {
-        let unlocked = sqlx::query("select pg_advisory_unlock(1970496883, 1)")
-            .execute(&mut *self.0)
-            .await;
-        if unlocked.is_err() {
+        let unlock = sqlx::query("select pg_advisory_unlock(1970496883, 1)").execute(&mut *self.0);
+        if !matches!(tokio::time::timeout(ANSWER, unlock).await, Ok(Ok(_))) {
             // Whatever is wrong with the connection: its end frees the lock.
             self.0.close_on_drop();
         }

@@ -35,13 +35,12 @@ impl Place {
 pub(super) async fn sweep(context: &Context, from: Place) -> Result<Option<Place>, Error> {
     let mut after = from;
     loop {
-        let page: Vec<(String, OffsetDateTime)> = sqlx::query_as(include_str!("pending.sql"))
+        let page = sqlx::query_as(include_str!("pending.sql"))
             .bind(after.0)
             .bind(&after.1)
             .bind(PAGE)
-            .fetch_all(&context.pool)
-            .await
-            .map_err(ledger::Error::from)?;
+            .fetch_all(&context.pool);
+        let page: Vec<(String, OffsetDateTime)> = read(page).await?;
         let Some((ad_id, changed_at)) = page.last().cloned() else {
             break;
         };
@@ -52,11 +51,14 @@ pub(super) async fn sweep(context: &Context, from: Place) -> Result<Option<Place
         after = Place(changed_at, ad_id);
         context.pushed.notify_one();
     }
-    let due: Vec<String> = sqlx::query_scalar(include_str!("due.sql"))
+    let due = sqlx::query_scalar(include_str!("due.sql"))
         .bind(PAGE)
-        .fetch_all(&context.pool)
-        .await
-        .map_err(ledger::Error::from)?;
+        .fetch_all(&context.pool);
+    let due: Vec<String> = read(due).await?;
     let refused = context.queue.offer(&due).await?;
     Ok((refused > 0).then_some(after))
+}
+
+async fn read<T>(rows: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, ledger::Error> {
+    ledger::answered(async { rows.await.map_err(ledger::Error::from) }).await
 }

@@ -54,14 +54,14 @@ pub(super) async fn prepare(context: &Context, most: usize) -> Result<Option<Vec
     // stands alone.
     let mut open = vec![ids];
     while let Some(ids) = open.pop() {
-        match parcels_of(context, &hand, &ids).await {
+        match ledger::answered(parcels_of(context, &hand, &ids)).await {
             Ok(ready) => parcels.extend(ready),
             Err(Error::Ledger(ledger::Error::Row(_))) if ids.len() > 1 => {
                 let (first, second) = ids.split_at(ids.len() / 2);
                 open.extend([second.to_vec(), first.to_vec()]);
             }
             Err(Error::Ledger(error @ ledger::Error::Row(_))) => {
-                refuse(context, &hand, &ids, &error).await?;
+                ledger::answered(refuse(context, &hand, &ids, &error)).await?;
             }
             Err(error) => {
                 open.push(ids);

@@ -61,7 +61,7 @@ pub(super) async fn abandon(context: &Context, parcel: Parcel) {
         .into_iter()
         .map(|ad| (ad.ad_id, ad.token))
         .collect();
-    let abandoned = context.ledger.abandon(parcel.intent, &tokens).await;
+    let abandoned = ledger::answered(context.ledger.abandon(parcel.intent, &tokens)).await;
     if let Err(error) = abandoned {
         tracing::debug!(error = %Chain(&error), "an intent could not be taken back");
     }
@@ -81,8 +81,8 @@ impl Context {
     ) -> Result<(), ledger::Error> {
         let recorded = self
             .ledger
-            .record(intent, answers, self.options.retry_rejected)
-            .await?;
+            .record(intent, answers, self.options.retry_rejected);
+        let recorded = ledger::answered(recorded).await?;
 
         let (mut done, mut again, mut released) = (Vec::new(), Vec::new(), Vec::new());
         for (index, answer) in answers.iter().enumerate() {

@@ -21,5 +21,6 @@ mod salesforce;
 mod sandbox;
 mod schema;
 mod settings;
+mod stalls;
 mod support;
 mod trouble;

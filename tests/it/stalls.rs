@@ -1,0 +1,64 @@
+//! What one ad or one silent connection must not do: hold up all the others.
+
+use crate::support::{Daemon, Mode, PATIENCE, Proxy, World, wait_until};
+
+#[tokio::test]
+async fn an_ad_whose_rows_take_for_ever_is_rejected_alone() {
+    let world = World::new(1).await;
+    // What Postgres says when a statement's time is over, without the wait.
+    world
+        .app(
+            "create function endless() returns integer language plpgsql as $$ \
+             begin raise exception 'canceling statement due to statement timeout' \
+             using errcode = 'query_canceled'; end $$; \
+             create or replace view usage_sync.usage as \
+             select ad_id, product as line, null::text as contract, \
+             jsonb_build_object('Contract_Product__c', salesforce_id, 'Quantity__c', \
+             case ad_id when 13 then endless() else quantity end) as fields \
+             from ad_product join contract_product on contract_product.id = contract_product",
+        )
+        .await;
+    world
+        .app("insert into ad_product select n, 'small', 0, 1 from generate_series(1, 40) n")
+        .await;
+    let _daemon = world.daemon();
+
+    wait_until("the healthy ads to be reported", PATIENCE, async || {
+        world.sandbox.stats().records.created == 39
+    })
+    .await;
+    world.ad_is("13", "rejected").await;
+    assert_eq!(world.status("13").await.1.as_deref(), Some("VIEW_57014"));
+}
+
+#[tokio::test]
+async fn an_answer_of_postgres_that_never_comes_holds_up_nothing() {
+    let world = World::new(1).await;
+    let proxy = Proxy::in_front_of(&world.database.url).await;
+    let mut environment = world.environment();
+    environment.retain(|(name, _)| *name != "DATABASE_URL");
+    environment.push(("DATABASE_URL", proxy.url()));
+    let _daemon = Daemon::start(&["run"], environment);
+    world
+        .app("insert into ad_product values (1, 'small', 0, 1)")
+        .await;
+    world.in_step().await;
+
+    proxy.set(Mode::SwallowReplies);
+    world
+        .app("insert into ad_product values (2, 'small', 0, 1)")
+        .await;
+    wait_until("an answer to get lost", PATIENCE, async || {
+        let begun = "select count(*) from pg_stat_activity \
+                     where application_name = 'usage-sync' and state = 'idle in transaction'";
+        let begun = sqlx::query_scalar::<_, i64>(begun).fetch_one(&world.pool);
+        begun.await.is_ok_and(|begun| begun > 0)
+    })
+    .await;
+    proxy.set(Mode::Pass);
+
+    wait_until("the ad to be reported", PATIENCE * 2, async || {
+        world.sandbox.stats().records.created == 2
+    })
+    .await;
+}
