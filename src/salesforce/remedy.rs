@@ -19,7 +19,7 @@ pub(super) fn of_code(code: Code) -> Option<&'static str> {
             "set SALESFORCE_API_VERSION to a version that the org offers"
         }
         Code::NotFound | Code::InvalidType | Code::InvalidField => {
-            "deploy the Salesforce package, assign its permission set to the integration user, and compare \
+            "give the integration user read and edit access to the object and its fields, and compare \
              SALESFORCE_OBJECT, SALESFORCE_EXTERNAL_ID_FIELD, SALESFORCE_REVISION_FIELD and the view's field names with the org"
         }
         Code::InvalidFieldForInsertUpdate
@@ -27,7 +27,7 @@ pub(super) fn of_code(code: Code) -> Option<&'static str> {
         | Code::InsufficientAccessOrReadonly
         | Code::DeleteRequiredOnCascade
         | Code::TransferRequiresRead => {
-            "assign the permission set of the Salesforce package to the integration user"
+            "give the integration user the right to create, read, edit and delete usage records, and edit access to their fields"
         }
         Code::InsufficientAccessOnCrossReferenceEntity => {
             "share the parent record with the integration user, with the right to edit it"

@@ -47,12 +47,11 @@ pub(super) async fn check(settings: &Settings) -> Vec<Item> {
 fn failed(name: &'static str, error: &Error) -> Item {
     let remedy = error
         .remedy()
-        .unwrap_or("compare the SALESFORCE_ variables with the org");
+        .unwrap_or("compare the SALESFORCE_ variables with the org; if they are right, look at trust.salesforce.com");
     Item::failed(name, Chain(error).to_string(), remedy)
 }
 
-const PERMISSIONS: &str =
-    "assign the permission set of the Salesforce package to the integration user";
+const PERMISSIONS: &str = "give the integration user the right to create, read, edit and delete usage records, and edit access to their fields";
 
 fn object(describe: &Describe, names: &settings::Salesforce) -> Vec<Item> {
     let mut missing = Vec::new();
@@ -82,7 +81,7 @@ fn object(describe: &Describe, names: &settings::Salesforce) -> Vec<Item> {
         items.push(Item::warning(
             "salesforce revision",
             "SALESFORCE_REVISION_FIELD is empty: nothing in the org keeps a late request from overwriting a newer one",
-            "deploy the Salesforce package, whose rule does",
+            "add the field and the validation rule that README.md names",
         ));
     }
     items
@@ -134,7 +133,7 @@ fn revision(describe: &Describe, name: &str) -> Item {
                 "{} has no field {name}, or it is hidden from the integration user",
                 describe.name
             ),
-            "deploy the Salesforce package and assign its permission set, or set \
+            "add the field that README.md names and give the integration user access to it, or set \
              SALESFORCE_REVISION_FIELD to nothing if the org has no such field",
         ),
     }
