@@ -144,7 +144,7 @@ async fn play(stage: &mut Stage, start: Instant, keep: bool, told: &mut bool) ->
     if keep {
         keep::stay(stage).await?;
     } else {
-        let hint = "`usage-sync demo --keep` leaves everything running to look around.";
+        let hint = "With the option --keep everything is left running to look around.";
         stage.screen.say(hint)?;
     }
     Ok(())

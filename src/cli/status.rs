@@ -106,7 +106,7 @@ fn print(status: &Status, json: bool) -> Result<(), Failure> {
     let salesforce = match (status.salesforce.up, &status.salesforce.since) {
         (Some(true), Some(since)) => format!("up since {since}"),
         (Some(false), Some(since)) => format!("DOWN since {since}"),
-        _ => String::from("unknown: no daemon is running"),
+        _ => String::from("unknown: no daemon has written to Redis of late"),
     };
     let calls = match status.salesforce.api_calls_left {
         Some(calls) => calls.to_string(),

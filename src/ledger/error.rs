@@ -15,7 +15,7 @@ pub enum Error {
     #[error("reading usage_sync.usage failed")]
     Row(#[source] sqlx::Error),
     /// The schema is not what this program expects.
-    #[error("the schema usage_sync is not what this version expects")]
+    #[error("the schema usage_sync is not what this version expects; run `usage-sync migrate`")]
     Schema(#[source] sqlx::Error),
 }
 
