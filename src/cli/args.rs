@@ -95,7 +95,9 @@ Examples:
   usage-sync sandbox                             on a free port
   usage-sync sandbox --port 8787 --ready-file sandbox.json
 
-Prints one line of JSON with its addresses and credentials once it listens.")]
+Prints one line of JSON with its addresses and credentials once it listens.
+Needs no login below its control_url: POST /records/Account makes a record,
+POST /faults an outage, DELETE /faults ends it.")]
     Sandbox(SandboxArgs),
 }
 
