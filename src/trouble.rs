@@ -22,7 +22,6 @@ pub struct Trouble {
     dependency: &'static str,
     since: Option<Instant>,
     failures: u32,
-    said: String,
 }
 
 impl Trouble {
@@ -32,21 +31,18 @@ impl Trouble {
             dependency,
             since: None,
             failures: 0,
-            said: String::new(),
         }
     }
 
     /// It failed, once more or for the first time. Answers how long to leave
     /// it alone.
     pub fn met(&mut self, error: &(dyn Error + 'static)) -> Duration {
-        self.since.get_or_insert_with(Instant::now);
-        self.failures += 1;
-        // Another cause is news; the same one is not.
-        let said = error.to_string();
-        if said != self.said {
-            tracing::warn!(dependency = self.dependency, error = %Chain(error), "waiting for it; nothing is lost");
-            self.said = said;
+        if self.since.is_none() {
+            self.since = Some(Instant::now());
+            let dependency = self.dependency;
+            tracing::warn!(dependency, error = %Chain(error), "waiting for {dependency}: nothing is lost");
         }
+        self.failures += 1;
         PACE.pause(self.failures, chance())
     }
 
@@ -56,10 +52,10 @@ impl Trouble {
             tracing::info!(
                 dependency = self.dependency,
                 duration_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
-                "it answers again"
+                "{} answers again",
+                self.dependency
             );
         }
         self.failures = 0;
-        self.said.clear();
     }
 }

@@ -22,7 +22,7 @@ use std::{
 use tokio::{sync::Notify, task::JoinSet};
 
 pub use deliver::{Delivered, deliver};
-pub use gate::{Cause, Failed, Gate, Permit, Turn};
+pub use gate::{Cause, Gate, Permit, Sent, Turn};
 pub use hand::Hand;
 pub use parcel::{Lanes, PlannedAd, contracts, pack};
 
@@ -278,18 +278,14 @@ impl Worker {
             } => {
                 self.in_flight -= 1;
                 self.lanes.finish(&contracts);
-                let what = if trial {
-                    Failed::Trial
-                } else {
-                    Failed::Straggler
-                };
+                let what = if trial { Sent::Trial } else { Sent::Straggler };
                 self.answered(what, trouble).await;
             }
             Event::Probed(Ok(())) => {
                 self.gate.probe_answered();
                 self.look_now();
             }
-            Event::Probed(Err(error)) => self.answered(Failed::Probe, Some(error)).await,
+            Event::Probed(Err(error)) => self.answered(Sent::Probe, Some(error)).await,
             Event::Recovered => {}
         }
     }
@@ -322,8 +318,9 @@ impl Worker {
                 }
                 self.redis.over();
                 self.postgres.over();
-                if !(trial && self.send_one(true)) {
-                    self.nothing_to_try(trial, now);
+                if trial && !self.send_one(true) {
+                    // Nothing of what was claimed had to be sent.
+                    self.gate.trial_postponed();
                 }
             }
             Err(error) => {
@@ -354,11 +351,11 @@ impl Worker {
     }
 
     /// Tells the gate how a request ended, and the log what that means.
-    async fn answered(&mut self, what: Failed, trouble: Option<SalesforceError>) {
+    async fn answered(&mut self, what: Sent, trouble: Option<SalesforceError>) {
         let now = Instant::now();
         self.look_now();
         let Some(error) = trouble else {
-            let turn = self.gate.succeeded(now);
+            let turn = self.gate.succeeded(what, now);
             self.ended_outage(turn);
             return;
         };

@@ -35,9 +35,9 @@ pub enum Permit {
     Pending,
 }
 
-/// What failed.
+/// What was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failed {
+pub enum Sent {
     /// The probe that [`Gate::permit`] handed out.
     Probe,
     /// The trial that it handed out.
@@ -139,7 +139,7 @@ impl Gate {
             State::Closed(closed)
                 if closed.next == Next::Trying && closed.cause == Cause::Outage =>
             {
-                self.succeeded(now)
+                self.succeeded(Sent::Probe, now)
             }
             State::Closed(_) | State::Open => {
                 self.trial_postponed();
@@ -160,13 +160,7 @@ impl Gate {
     /// Something failed. While the gate is closed only the probe or the trial
     /// that was handed out counts: the stragglers of the first failure say
     /// nothing new.
-    pub fn failed(
-        &mut self,
-        what: Failed,
-        cause: Cause,
-        now: Instant,
-        chance: f64,
-    ) -> Option<Turn> {
+    pub fn failed(&mut self, what: Sent, cause: Cause, now: Instant, chance: f64) -> Option<Turn> {
         let pace = self.pace(cause);
         match &mut self.state {
             // It may have been one lost answer: a probe tells.
@@ -192,9 +186,9 @@ impl Gate {
             }
             State::Closed(closed) => {
                 let counts = match what {
-                    Failed::Probe => closed.next == Next::Probing,
-                    Failed::Trial => closed.next == Next::Trying,
-                    Failed::Straggler => false,
+                    Sent::Probe => closed.next == Next::Probing,
+                    Sent::Trial => closed.next == Next::Trying,
+                    Sent::Straggler => false,
                 };
                 if !counts {
                     return None;
@@ -220,11 +214,16 @@ impl Gate {
         }
     }
 
-    /// A request was answered as it should be.
-    pub fn succeeded(&mut self, now: Instant) -> Option<Turn> {
+    /// A request was answered as it should be. A straggler's answer says that
+    /// Salesforce is there; that the day has calls again, or that a fault in the
+    /// configuration is mended, only the trial says.
+    pub fn succeeded(&mut self, what: Sent, now: Instant) -> Option<Turn> {
         let State::Closed(closed) = self.state else {
             return None;
         };
+        if closed.cause != Cause::Outage && what != Sent::Trial {
+            return None;
+        }
         self.state = State::Open;
         closed
             .said
@@ -247,16 +246,13 @@ mod tests {
     fn one_lost_answer_costs_one_probe_and_no_line() {
         let (mut gate, now) = (gate(), Instant::now());
 
-        assert_eq!(
-            gate.failed(Failed::Straggler, Cause::Outage, now, 1.0),
-            None
-        );
+        assert_eq!(gate.failed(Sent::Straggler, Cause::Outage, now, 1.0), None);
         assert_eq!(gate.permit(now), Permit::Probe);
         assert_eq!(gate.permit(now), Permit::Pending);
         gate.probe_answered();
         assert_eq!(gate.permit(now), Permit::Trial);
         assert_eq!(gate.permit(now), Permit::Pending);
-        assert_eq!(gate.succeeded(now), None);
+        assert_eq!(gate.succeeded(Sent::Trial, now), None);
 
         assert_eq!(gate.permit(now), Permit::Full);
     }
@@ -266,12 +262,12 @@ mod tests {
         let (mut gate, start) = (gate(), Instant::now());
         let (mut now, mut probes, mut turns) = (start, 0, Vec::new());
 
-        turns.extend(gate.failed(Failed::Straggler, Cause::Outage, now, 1.0));
+        turns.extend(gate.failed(Sent::Straggler, Cause::Outage, now, 1.0));
         while now < start + Duration::from_hours(1) {
             match gate.permit(now) {
                 Permit::Probe => {
                     probes += 1;
-                    turns.extend(gate.failed(Failed::Probe, Cause::Outage, now, 1.0));
+                    turns.extend(gate.failed(Sent::Probe, Cause::Outage, now, 1.0));
                 }
                 Permit::Wait(at) => now = at,
                 other => panic!("{other:?} while Salesforce is down"),
@@ -280,7 +276,7 @@ mod tests {
         gate.permit(now);
         gate.probe_answered();
         gate.permit(now);
-        turns.extend(gate.succeeded(now));
+        turns.extend(gate.succeeded(Sent::Trial, now));
 
         assert!(probes <= 70, "{probes} probes in an hour");
         assert_eq!(
@@ -296,11 +292,11 @@ mod tests {
     fn answers_that_fail_late_do_not_slow_the_probing_down() {
         let (mut gate, now) = (gate(), Instant::now());
         for _ in 0..20 {
-            gate.failed(Failed::Straggler, Cause::Outage, now, 1.0);
+            gate.failed(Sent::Straggler, Cause::Outage, now, 1.0);
         }
         assert_eq!(gate.permit(now), Permit::Probe);
-        gate.failed(Failed::Straggler, Cause::Outage, now, 1.0);
-        gate.failed(Failed::Probe, Cause::Outage, now, 1.0);
+        gate.failed(Sent::Straggler, Cause::Outage, now, 1.0);
+        gate.failed(Sent::Probe, Cause::Outage, now, 1.0);
         assert_eq!(gate.permit(now), Permit::Wait(now + Duration::from_secs(1)));
     }
 
@@ -308,11 +304,11 @@ mod tests {
     fn a_fault_in_the_configuration_is_said_at_once() {
         let (mut gate, now) = (gate(), Instant::now());
         assert_eq!(
-            gate.failed(Failed::Straggler, Cause::Configuration, now, 1.0),
+            gate.failed(Sent::Straggler, Cause::Configuration, now, 1.0),
             Some(Turn::Began(Cause::Configuration))
         );
         assert_eq!(
-            gate.failed(Failed::Straggler, Cause::Configuration, now, 1.0),
+            gate.failed(Sent::Straggler, Cause::Configuration, now, 1.0),
             None
         );
         assert!(matches!(gate.permit(now), Permit::Wait(_)));
@@ -321,12 +317,12 @@ mod tests {
     #[test]
     fn a_trial_that_fails_closes_the_gate_again() {
         let (mut gate, now) = (gate(), Instant::now());
-        gate.failed(Failed::Straggler, Cause::Outage, now, 1.0);
+        gate.failed(Sent::Straggler, Cause::Outage, now, 1.0);
         gate.permit(now);
         gate.probe_answered();
         gate.permit(now);
         assert_eq!(
-            gate.failed(Failed::Trial, Cause::Outage, now, 1.0),
+            gate.failed(Sent::Trial, Cause::Outage, now, 1.0),
             Some(Turn::Began(Cause::Outage))
         );
         assert!(matches!(gate.permit(now), Permit::Wait(_)));
@@ -334,7 +330,7 @@ mod tests {
 
     fn closed_for(cause: Cause, now: Instant) -> Gate {
         let mut gate = gate();
-        gate.failed(Failed::Straggler, cause, now, 1.0);
+        gate.failed(Sent::Straggler, cause, now, 1.0);
         let later = now + Duration::from_mins(10);
         assert_eq!(gate.permit(later), Permit::Probe);
         gate.probe_answered();
@@ -357,6 +353,20 @@ mod tests {
             let mut gate = closed_for(cause, now);
             assert_eq!(gate.nothing_to_try(now), None);
             assert_eq!(gate.permit(now), Permit::Trial);
+        }
+    }
+
+    #[test]
+    fn a_straggler_ends_an_outage_and_nothing_else() {
+        let now = Instant::now();
+        for (cause, open) in [
+            (Cause::Outage, true),
+            (Cause::DailyLimit, false),
+            (Cause::Configuration, false),
+        ] {
+            let mut gate = closed_for(cause, now);
+            gate.succeeded(Sent::Straggler, now);
+            assert_eq!(gate.is_open(), open, "{cause:?}");
         }
     }
 

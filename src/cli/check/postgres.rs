@@ -220,21 +220,29 @@ fn filters(plan: &Value, ids: &str, tables: &mut BTreeSet<String>) {
     }
 }
 
+/// Which tables are watched, and which the view reads besides: a change of
+/// those is only found by a backfill, which may be meant so.
 async fn watched(connection: &mut PgConnection) -> Item {
     const NAME: &str = "watched tables";
-    let tables: Result<Vec<String>, sqlx::Error> = sqlx::query_scalar(
-        "select distinct tgrelid::regclass::text from pg_trigger \
-         where tgfoid = to_regproc('usage_sync.capture') and tgenabled <> 'D' order by 1",
-    )
-    .fetch_all(connection)
-    .await;
+    let tables: Result<(Vec<String>, Vec<String>), sqlx::Error> =
+        sqlx::query_as(include_str!("watched.sql"))
+            .fetch_one(connection)
+            .await;
     match tables {
-        Ok(tables) if tables.is_empty() => Item::warning(
+        Ok((watched, _)) if watched.is_empty() => Item::warning(
             NAME,
             "none: no change of the app is captured",
             "call usage_sync.watch(table, key) for each table that the view reads, in a migration of the app",
         ),
-        Ok(tables) => Item::ok(NAME, tables.join(", ")),
+        Ok((watched, unwatched)) if unwatched.is_empty() => Item::ok(NAME, watched.join(", ")),
+        Ok((watched, unwatched)) => Item::ok(
+            NAME,
+            format!(
+                "{}; the view also reads {}, whose changes only a backfill finds",
+                watched.join(", "),
+                unwatched.join(", ")
+            ),
+        ),
         Err(error) => Item::failed(NAME, error.to_string(), "run `usage-sync migrate`"),
     }
 }
