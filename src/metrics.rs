@@ -8,6 +8,8 @@ use std::{
     time::SystemTime,
 };
 
+use tokio::sync::Notify;
+
 /// A number that only grows.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -26,26 +28,38 @@ impl Counter {
 
 /// Whether something works, and since when.
 #[derive(Debug)]
-pub struct State(Mutex<(bool, SystemTime)>);
+pub struct State {
+    now: Mutex<(bool, SystemTime)>,
+    changed: Notify,
+}
 
 impl Default for State {
     fn default() -> Self {
-        Self(Mutex::new((true, SystemTime::now())))
+        Self {
+            now: Mutex::new((true, SystemTime::now())),
+            changed: Notify::new(),
+        }
     }
 }
 
 impl State {
     /// It works from now on, or no longer does.
     pub fn set(&self, works: bool) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.now.lock().unwrap_or_else(PoisonError::into_inner);
         if state.0 != works {
             *state = (works, SystemTime::now());
+            self.changed.notify_one();
         }
     }
 
     /// Whether it works, and since when.
     pub fn get(&self) -> (bool, SystemTime) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Resolves when it has become another one since the last call.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
     }
 }
 

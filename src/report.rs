@@ -14,6 +14,7 @@ use crate::{
     queue::{Health, Queue},
     salesforce::Client,
     shutdown::Shutdown,
+    telemetry::Chain,
 };
 
 /// Other programs of the installation learn of Salesforce's health this often.
@@ -38,6 +39,7 @@ impl Reporter {
     pub async fn run(self, shutdown: Shutdown) {
         let mut report = interval(self.every);
         let mut publish = interval(PUBLISH_EVERY);
+        tokio::spawn(introduce(self.client.clone(), Arc::clone(&self.metrics)));
         // The first tick is now, when there is nothing to tell.
         report.tick().await;
         loop {
@@ -45,6 +47,7 @@ impl Reporter {
                 () = shutdown.wait() => break,
                 _ = report.tick() => self.report().await,
                 _ = publish.tick() => self.publish().await,
+                () = self.metrics.salesforce.changed() => self.publish().await,
             }
         }
         self.report().await;
@@ -97,5 +100,25 @@ impl Reporter {
             "sample#lag.seconds" = overview.map(|overview| overview.lag_seconds.round()),
             "metrics"
         );
+    }
+}
+
+/// Logs in before the first ad comes, so that whoever starts the daemon sees
+/// whether it could report one.
+async fn introduce(client: Client, metrics: Arc<Metrics>) {
+    match client.login().await {
+        Ok(identity) => tracing::info!(
+            org = identity.org_id,
+            instance = %identity.instance_url,
+            "logged in to salesforce"
+        ),
+        Err(error) => {
+            metrics.salesforce.set(false);
+            tracing::warn!(
+                error = %Chain(&error),
+                remedy = error.remedy(),
+                "no login to salesforce yet: nothing is reported until there is one"
+            );
+        }
     }
 }

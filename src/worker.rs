@@ -356,6 +356,7 @@ impl Worker {
         self.look_now();
         let Some(error) = trouble else {
             let turn = self.gate.succeeded(what, now);
+            self.context.metrics.salesforce.set(self.gate.is_open());
             self.ended_outage(turn);
             return;
         };

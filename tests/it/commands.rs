@@ -210,6 +210,20 @@ async fn status_tells_how_things_stand_and_that_salesforce_is_down() {
 }
 
 #[tokio::test]
+async fn a_login_that_salesforce_refuses_shows_before_the_first_ad() {
+    let world = World::new(1).await;
+    let daemon = world.daemon_with(&[("SALESFORCE_CLIENT_ID", "another app")]);
+
+    daemon.logged("no login to salesforce yet").await;
+    wait_until("word of it in the status", PATIENCE, async || {
+        let (_, out) = world.command(&["status", "--json"]).await;
+        let status: Value = serde_json::from_str(out.trim()).expect("JSON");
+        status["salesforce"]["up"] == false
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn commands_say_which_service_is_missing() {
     let world = World::new(1).await;
     world.redis.kill().await.expect("it is killed");
