@@ -86,14 +86,16 @@ create table usage_sync.intent (
     lines text[] not null,
     external_ids text[] not null,
     contracts text[] not null,
-    -- Every field that the request may set, with null as value.
-    blank jsonb not null,
+    -- For each record a JSON object of the fields that the request may set,
+    -- with null as every value.
+    blanks text[] not null,
     made_at timestamptz not null default clock_timestamp(),
     constraint intent_pkey primary key (id),
     constraint intent_arrays_match check (
         cardinality(ad_ids) = cardinality(external_ids)
         and cardinality(lines) = cardinality(external_ids)
         and cardinality(contracts) = cardinality(external_ids)
+        and cardinality(blanks) = cardinality(external_ids)
     )
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
 

@@ -219,15 +219,15 @@ pub fn plan(
     Ok(operations)
 }
 
-/// The names of the fields of one JSON object with null as every value, for
-/// the intent: which fields a request may have set.
-pub fn blank<'a>(bodies: impl Iterator<Item = &'a str>) -> String {
-    let mut names = serde_json::Map::new();
-    for body in bodies {
-        let members = members(body).unwrap_or_default().into_keys();
-        names.extend(members.map(|name| (name, serde_json::Value::Null)));
-    }
-    serde_json::to_string(&names).unwrap_or_else(|_| String::from("{}"))
+/// The fields of a JSON object with null as every value: what a request may
+/// have set in a record.
+pub fn blank(body: &str) -> String {
+    let names: Vec<String> = members(body)
+        .unwrap_or_default()
+        .into_keys()
+        .map(|name| format!("{}: null", serde_json::Value::from(name)))
+        .collect();
+    format!("{{{}}}", names.join(", "))
 }
 
 type Members<'a> = BTreeMap<String, &'a RawValue>;

@@ -143,23 +143,21 @@ impl Fence {
 
     /// Notes what one request is about to do.
     pub async fn intend(&mut self, operations: &[(&str, &Operation)]) -> Result<Intent, Error> {
-        let (mut ad_ids, mut lines, mut external_ids, mut contracts) =
-            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut ad_ids, mut lines, mut external_ids, mut contracts, mut blanks) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (ad_id, operation) in operations {
             ad_ids.push(*ad_id);
             lines.push(operation.line.as_str());
             external_ids.push(operation.external_id.as_str());
             contracts.push(operation.contract.as_deref().unwrap_or_default());
+            blanks.push(blank(&operation.body));
         }
-        let bodies = operations
-            .iter()
-            .map(|(_, operation)| operation.body.as_str());
         let (id,): (i64,) = sqlx::query_as(include_str!("intend.sql"))
             .bind(ad_ids)
             .bind(lines)
             .bind(external_ids)
             .bind(contracts)
-            .bind(blank(bodies))
+            .bind(blanks)
             .fetch_one(&mut *self.transaction)
             .await?;
         Ok(Intent { id })

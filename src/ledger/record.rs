@@ -257,17 +257,17 @@ async fn doubt(transaction: &mut Pg, entries: &[Entry<'_>]) -> Result<(), Error>
             .map(|(_, operation, _)| of(operation))
             .collect()
     };
+    let blanks: Vec<String> = entries
+        .iter()
+        .map(|(_, operation, _)| blank(&operation.body))
+        .collect();
     sqlx::query(include_str!("doubt.sql"))
         .bind(text(|(_, operation, _)| &operation.external_id))
         .bind(text(|(answer, _, _)| &answer.ad_id))
         .bind(text(|(_, operation, _)| &operation.line))
         .bind(optional(|operation| operation.contract.as_deref()))
         .bind(optional(|operation| operation.salesforce_id.as_deref()))
-        .bind(blank(
-            entries
-                .iter()
-                .map(|(_, operation, _)| operation.body.as_str()),
-        ))
+        .bind(blanks)
         .execute(&mut **transaction)
         .await?;
     Ok(())

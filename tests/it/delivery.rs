@@ -421,6 +421,54 @@ async fn an_ad_whose_view_has_a_line_twice_or_no_object_is_rejected_alone() {
 }
 
 #[tokio::test]
+async fn a_lost_answer_clears_no_field_that_only_a_neighbour_has() {
+    let world = World::new(1).await;
+    world
+        .app(
+            "create or replace view usage_sync.usage as \
+             select ad_id, product as line, contract, \
+             jsonb_build_object('Contract_Product__c', salesforce_id, 'Quantity__c', quantity) \
+             || case when ad_id = 1 then jsonb_build_object('Ad_Id__c', ad_id::text) else '{}' end as fields \
+             from ad_product join contract_product on contract_product.id = contract_product",
+        )
+        .await;
+    world
+        .app("insert into ad_product values (1, 'small', 0, 1), (2, 'small', 0, 1)")
+        .await;
+    let mut lost = fault("POST", COLLECTIONS, Effect::DropAfter);
+    lost.times = Some(1);
+    let lost = world.sandbox.fault(lost);
+    let mut down = fault("PATCH", COLLECTIONS, Effect::EmptyBody { status: 503 });
+    down.times = Some(2);
+    world.sandbox.fault(down);
+    let _daemon = world.daemon();
+    wait_until("the answer to be lost", PATIENCE, async || {
+        world.sandbox.fault_hits(lost) == 1
+    })
+    .await;
+
+    // What somebody else keeps in a field that the app does not name for ad 2.
+    let rows = world.sandbox.records("Usage__c").expect("records");
+    let second = rows
+        .iter()
+        .find(|row| row["External_Id__c"] == "2:small")
+        .expect("a record");
+    let id = second["Id"].as_str().expect("an id");
+    world
+        .sandbox
+        .change("Usage__c", id, &json!({"Ad_Id__c": "kept by sales"}))
+        .expect("sales may");
+    world.in_step().await;
+
+    let rows = world.sandbox.records("Usage__c").expect("records");
+    let second = rows
+        .iter()
+        .find(|row| row["External_Id__c"] == "2:small")
+        .expect("a record");
+    assert_eq!(second["Ad_Id__c"], "kept by sales");
+}
+
+#[tokio::test]
 async fn lost_answers_leave_neither_doubles_nor_gaps() {
     let world = World::new(20).await;
     for method in ["POST", "PATCH", "DELETE"] {
