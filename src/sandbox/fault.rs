@@ -31,6 +31,23 @@ pub struct Plan {
     pub processed: bool,
 }
 
+impl Plan {
+    /// Strikes every request; narrow it down with the other fields.
+    pub fn always(effect: Effect) -> Self {
+        Self {
+            effect,
+            method: None,
+            path: None,
+            body: None,
+            every: None,
+            times: None,
+            probability: None,
+            seed: None,
+            processed: false,
+        }
+    }
+}
+
 /// What happens to a request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]

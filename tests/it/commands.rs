@@ -2,6 +2,7 @@
 //! say, and with which code they end.
 
 use serde_json::{Value, json};
+use usage_sync::sandbox::{Effect, Plan};
 
 use crate::support::{Daemon, PATIENCE, World, wait_until};
 
@@ -179,16 +180,9 @@ async fn check_names_whatever_does_not_answer() {
 async fn status_tells_how_things_stand_and_that_salesforce_is_down() {
     let world = World::new(1).await;
     let daemon = world.daemon();
-    let down = usage_sync::sandbox::Plan {
-        effect: usage_sync::sandbox::Effect::EmptyBody { status: 503 },
-        method: None,
+    let down = Plan {
         path: Some(String::from("/services")),
-        body: None,
-        every: None,
-        times: None,
-        probability: None,
-        seed: None,
-        processed: false,
+        ..Plan::always(Effect::EmptyBody { status: 503 })
     };
     world.sandbox.fault(down);
     world

@@ -13,15 +13,10 @@ const CORRECTED: &str = "begin; delete from ad_product where product = 'small'; 
 
 fn fault(effect: Effect, times: Option<u64>) -> Plan {
     Plan {
-        effect,
         method: Some(String::from("POST")),
         path: Some(String::from("/composite/graph")),
-        body: None,
-        every: None,
         times,
-        probability: None,
-        seed: None,
-        processed: false,
+        ..Plan::always(effect)
     }
 }
 

@@ -9,15 +9,9 @@ use crate::support::{PATIENCE, Usage, World, wait_until};
 /// A fault that strikes requests of one method and path.
 fn fault(method: &str, path: &str, effect: Effect) -> Plan {
     Plan {
-        effect,
         method: Some(method.to_owned()),
         path: Some(path.to_owned()),
-        body: None,
-        every: None,
-        times: None,
-        probability: None,
-        seed: None,
-        processed: false,
+        ..Plan::always(effect)
     }
 }
 

@@ -23,15 +23,10 @@ async fn ten_thousand_ads_arrive_exactly_though_everything_breaks() {
     for method in ["POST", "PATCH", "DELETE"] {
         // Salesforce does what it is asked, and one answer in ten gets lost.
         world.sandbox.fault(Plan {
-            effect: Effect::DropAfter,
             method: Some(method.to_owned()),
             path: Some(String::from("/composite/sobjects")),
-            body: None,
             every: Some(10),
-            times: None,
-            probability: None,
-            seed: None,
-            processed: false,
+            ..Plan::always(Effect::DropAfter)
         });
     }
     let breaking = AtomicBool::new(true);

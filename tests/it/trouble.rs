@@ -9,15 +9,9 @@ const COLLECTIONS: &str = "/composite/sobjects";
 
 fn fault(method: &str, effect: Effect) -> Plan {
     Plan {
-        effect,
         method: Some(method.to_owned()),
         path: Some(COLLECTIONS.to_owned()),
-        body: None,
-        every: None,
-        times: None,
-        probability: None,
-        seed: None,
-        processed: false,
+        ..Plan::always(effect)
     }
 }
 

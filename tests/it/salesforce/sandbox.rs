@@ -79,15 +79,9 @@ fn usage(quantity: &str, product: &str) -> String {
 
 fn struck(effect: Effect) -> Plan {
     Plan {
-        effect,
-        method: None,
         path: Some("composite".to_owned()),
-        body: None,
-        every: None,
         times: Some(1),
-        probability: None,
-        seed: None,
-        processed: false,
+        ..Plan::always(effect)
     }
 }
 
