@@ -208,11 +208,7 @@ impl Capture {
     async fn refill(&mut self) {
         let max = self.context.queue_max;
         match self.context.queue.depth().await {
-            Ok(depth)
-                if self.untold
-                    || depth.ready < max / 2
-                        && depth.ready + depth.claimed + depth.retry < max - max / 10 =>
-            {
+            Ok(depth) if self.untold || depth.ready < max / 2 && depth.total() < max - max / 10 => {
                 let from = self.backlog.take().filter(|_| !self.untold);
                 self.sweep_from(from.unwrap_or_else(Place::start)).await;
             }

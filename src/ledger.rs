@@ -115,6 +115,23 @@ impl Ledger {
         }
     }
 
+    /// Notes until when ads that are to be tried again wait, for which Redis
+    /// has no room. One that changed meanwhile waits for nothing.
+    pub async fn wait(&self, ads: &[(String, Duration)]) -> Result<(), Error> {
+        let (ad_ids, pauses): (Vec<&str>, Vec<f64>) = ads
+            .iter()
+            .map(|(ad_id, pause)| (ad_id.as_str(), pause.as_secs_f64()))
+            .unzip();
+        let mut transaction = self.begin(BEGIN).await?;
+        sqlx::query(include_str!("ledger/wait.sql"))
+            .bind(ad_ids)
+            .bind(pauses)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
     async fn begin(&self, how: &'static str) -> Result<Transaction<'static, Postgres>, Error> {
         self.pool.begin_with(how).await.map_err(Error::from)
     }

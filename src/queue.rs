@@ -16,10 +16,15 @@
 //!   in hand.
 //! - `{name}:claimed`, a sorted set of id by end of lease: what is in hand.
 //! - `{name}:retry`, a sorted set of id by due time: what waits out a backoff.
+//! - `{name}:deaths`, a hash of id by number: with which ads how many workers
+//!   died.
+//! - `{name}:suspects`, a sorted set of id by time: ads that are to be handled
+//!   alone, since too many died with them.
 //! - `{name}:filled`: exists as long as Redis has its memory. When it is gone,
 //!   everything pending has to be offered again.
 //! - `{name}:salesforce`: how a daemon finds Salesforce, for `status`.
 
+mod claim;
 mod connection;
 mod health;
 mod scripts;
@@ -30,6 +35,7 @@ use redis::{Script, aio::ConnectionManager};
 
 use crate::settings;
 
+pub use claim::{Claim, DEATHS, Suspect};
 pub use connection::{Server, server};
 pub use health::Health;
 use scripts::{Keys, Scripts};
@@ -74,22 +80,6 @@ impl Error {
     }
 }
 
-/// Ids in one hand, until the end of their lease.
-#[derive(Debug)]
-pub struct Claim {
-    /// The ids, oldest first.
-    pub ids: Vec<String>,
-    lease: u64,
-}
-
-impl Claim {
-    /// These ids are no longer in the hand.
-    pub fn forget(&mut self, ids: &[String]) {
-        let gone: std::collections::HashSet<&String> = ids.iter().collect();
-        self.ids.retain(|id| !gone.contains(id));
-    }
-}
-
 /// What [`Queue::recover`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recovered {
@@ -101,6 +91,8 @@ pub struct Recovered {
     pub lost: usize,
     /// Redis had lost its memory: everything pending must be offered again.
     pub emptied: bool,
+    /// Ads that wait to be handled alone.
+    pub suspects: usize,
 }
 
 /// How many ids are where.
@@ -112,6 +104,15 @@ pub struct Depth {
     pub claimed: usize,
     /// Waiting out a backoff.
     pub retry: usize,
+    /// Waiting to be handled alone, since workers died with them.
+    pub suspects: usize,
+}
+
+impl Depth {
+    /// All of them.
+    pub fn total(&self) -> usize {
+        self.ready + self.claimed + self.retry + self.suspects
+    }
 }
 
 /// The queue. Cheap to clone; all clones share one connection.
@@ -183,46 +184,15 @@ impl Queue {
         Ok(refused)
     }
 
-    /// Takes up to `most` ids into one hand. `None` when the list is empty.
-    ///
-    /// An answer that gets lost leaves the ids claimed by nobody; they return
-    /// when the lease ends.
-    pub async fn claim(&self, most: usize) -> Result<Option<Claim>, Error> {
-        let mut invocation = self.with_keys(&self.scripts.claim);
-        invocation.arg(most).arg(millis(self.lease));
-        let answer: Vec<Vec<u8>> = invocation
-            .invoke_async(&mut self.connection.clone())
-            .await
-            .map_err(|source| Error::Command {
-                operation: "claim",
-                source,
-            })?;
-        let (lease, taken) = lease_and_ids(answer);
-        let (ids, strangers): (Vec<_>, Vec<_>) = taken
-            .into_iter()
-            .partition(|id| std::str::from_utf8(id).is_ok_and(|id| !id.contains('\0')));
-        if !strangers.is_empty() {
-            // Bytes that are no text are no ad's id; somebody else pushed them.
-            tracing::warn!(count = strangers.len(), "dropped ids that are not text");
-            self.put_down(&self.scripts.done, "done", lease, &strangers)
-                .await?;
-        }
-        let ids: Vec<String> = ids
-            .into_iter()
-            .filter_map(|id| String::from_utf8(id).ok())
-            .collect();
-        Ok((!ids.is_empty()).then_some(Claim { ids, lease }))
-    }
-
     /// Puts ids of a claim down for good.
     pub async fn done(&self, claim: &Claim, ids: &[String]) -> Result<(), Error> {
-        self.put_down(&self.scripts.done, "done", claim.lease, ids)
+        self.put_down(&self.scripts.done, "done", claim.end, ids)
             .await
     }
 
     /// Gives ids of a claim back to the tail, untried.
     pub async fn release(&self, claim: &Claim, ids: &[String]) -> Result<(), Error> {
-        self.put_down(&self.scripts.release, "release", claim.lease, ids)
+        self.put_down(&self.scripts.release, "release", claim.end, ids)
             .await
     }
 
@@ -235,12 +205,8 @@ impl Queue {
     ) -> Result<(), Error> {
         for ids in ids.chunks(IDS_A_CALL) {
             self.call::<()>(operation, || {
-                let mut call = script.prepare_invoke();
-                call.key(&self.keys.queue)
-                    .key(&self.keys.queued)
-                    .key(&self.keys.claimed)
-                    .arg(lease)
-                    .arg(ids);
+                let mut call = self.with_keys(script);
+                call.arg(lease).arg(ids);
                 call
             })
             .await?;
@@ -248,47 +214,35 @@ impl Queue {
         Ok(())
     }
 
-    /// Puts ids of a claim down until their pause is over.
-    pub async fn retry(&self, claim: &Claim, ids: &[(String, Duration)]) -> Result<(), Error> {
+    /// Puts ids of a claim down until their pause is over. Answers those for
+    /// which there is no room here, with what remains of their pause: more than
+    /// half of the queue's room would be missing to all others.
+    pub async fn retry(
+        &self,
+        claim: &Claim,
+        ids: &[(String, Duration)],
+    ) -> Result<Vec<(String, Duration)>, Error> {
+        let mut left = Vec::new();
         for ids in ids.chunks(IDS_A_CALL) {
-            self.call::<()>("retry", || {
-                let mut call = self.with_keys(&self.scripts.retry);
-                call.arg(claim.lease);
-                for (id, pause) in ids {
-                    call.arg(id).arg(millis(*pause));
-                }
-                call
-            })
-            .await?;
+            let answer: Vec<(String, u64)> = self
+                .call("retry", || {
+                    let mut call = self.with_keys(&self.scripts.retry);
+                    call.arg(claim.end).arg(self.max / 2);
+                    for (id, pause) in ids {
+                        call.arg(id).arg(millis(*pause));
+                    }
+                    call
+                })
+                .await?;
+            let pause = |(id, pause)| (id, Duration::from_millis(pause));
+            left.extend(answer.into_iter().map(pause));
         }
-        Ok(())
-    }
-
-    /// Prolongs a claim and answers the ids that it has lost to another hand.
-    pub async fn renew(&self, claim: &mut Claim) -> Result<Vec<String>, Error> {
-        let answer: Vec<Vec<u8>> = self
-            .call("renew", || {
-                let mut call = self.scripts.renew.prepare_invoke();
-                call.key(&self.keys.claimed)
-                    .arg(claim.lease)
-                    .arg(millis(self.lease))
-                    .arg(&claim.ids);
-                call
-            })
-            .await?;
-        let (lease, lost) = lease_and_ids(answer);
-        claim.lease = lease;
-        let lost: Vec<String> = lost
-            .into_iter()
-            .filter_map(|id| String::from_utf8(id).ok())
-            .collect();
-        claim.forget(&lost);
-        Ok(lost)
+        Ok(left)
     }
 
     /// Brings back what waits for nobody.
     pub async fn recover(&self) -> Result<Recovered, Error> {
-        let (expired, due, lost, emptied): (usize, usize, usize, usize) = self
+        let (expired, due, lost, emptied, suspects): (usize, usize, usize, usize, usize) = self
             .call("recover", || {
                 let mut call = self.with_keys(&self.scripts.recover);
                 call.key(&self.keys.filled).arg(IDS_A_CALL);
@@ -300,15 +254,17 @@ impl Queue {
             due,
             lost,
             emptied: emptied == 1,
+            suspects,
         })
     }
 
     /// How many ids are where.
     pub async fn depth(&self) -> Result<Depth, Error> {
-        let (ready, claimed, retry) = redis::pipe()
+        let (ready, claimed, retry, suspects) = redis::pipe()
             .llen(&self.keys.queue)
             .zcard(&self.keys.claimed)
             .zcard(&self.keys.retry)
+            .zcard(&self.keys.suspects)
             .query_async(&mut self.connection.clone())
             .await
             .map_err(|source| Error::Command {
@@ -319,6 +275,7 @@ impl Queue {
             ready,
             claimed,
             retry,
+            suspects,
         })
     }
 
@@ -328,7 +285,9 @@ impl Queue {
             .key(&self.keys.queue)
             .key(&self.keys.queued)
             .key(&self.keys.claimed)
-            .key(&self.keys.retry);
+            .key(&self.keys.retry)
+            .key(&self.keys.suspects)
+            .key(&self.keys.deaths);
         invocation
     }
 
@@ -350,16 +309,6 @@ impl Queue {
         };
         answer.map_err(|source| Error::Command { operation, source })
     }
-}
-
-fn lease_and_ids(answer: Vec<Vec<u8>>) -> (u64, Vec<Vec<u8>>) {
-    let mut parts = answer.into_iter();
-    let lease = parts
-        .next()
-        .and_then(|lease| String::from_utf8(lease).ok())
-        .and_then(|lease| lease.parse().ok())
-        .unwrap_or(0);
-    (lease, parts.collect())
 }
 
 fn millis(duration: Duration) -> u64 {

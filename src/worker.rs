@@ -5,6 +5,7 @@
 //! state and only ever waits; claiming and delivering run as tasks, which are
 //! never cancelled while the process lives, so no id is dropped on the floor.
 
+mod alone;
 mod deliver;
 mod gate;
 mod hand;
@@ -36,6 +37,7 @@ use crate::{
     telemetry::Chain,
     trouble::Trouble,
 };
+use alone::Alone;
 use prepare::Parcel;
 
 /// An empty queue is looked at this often at first, and ever less often while
@@ -94,6 +96,7 @@ pub struct Worker {
     /// Every claim that is not wholly put down.
     hands: Vec<Weak<Hand>>,
     gate: Gate,
+    alone: Alone,
     redis: Trouble,
     postgres: Trouble,
     in_flight: usize,
@@ -119,7 +122,8 @@ enum Event {
         trouble: Option<SalesforceError>,
     },
     Probed(Result<(), SalesforceError>),
-    Recovered,
+    /// So many ads wait to be handled alone.
+    Recovered(usize),
 }
 
 impl Worker {
@@ -131,6 +135,7 @@ impl Worker {
             tasks: JoinSet::new(),
             lanes: Lanes::default(),
             hands: Vec::new(),
+            alone: Alone::default(),
             redis: Trouble::with("redis"),
             postgres: Trouble::with("postgres"),
             in_flight: 0,
@@ -155,7 +160,7 @@ impl Worker {
             tokio::select! {
                 () = shutdown.wait() => break,
                 Some(ended) = self.tasks.join_next() => {
-                    recovering &= !matches!(ended, Ok(Event::Recovered));
+                    recovering &= !matches!(ended, Ok(Event::Recovered(_)));
                     self.ended(ended).await;
                 }
                 () = context.pushed.notified() => self.look_now(),
@@ -163,8 +168,7 @@ impl Worker {
                     recovering = true;
                     let context = Arc::clone(&context);
                     self.tasks.spawn(async move {
-                        recover_ids(&context).await;
-                        Event::Recovered
+                        Event::Recovered(recover_ids(&context).await)
                     });
                 }
                 () = tokio::time::sleep_until(look.into()), if !self.preparing && !self.is_full() => {}
@@ -199,7 +203,12 @@ impl Worker {
         let concurrency = self.context.options.concurrency;
         let enough = self.lanes.waiting() >= concurrency;
         let busy = self.in_flight >= concurrency && !self.backlog;
-        self.gate.is_open() && (enough || busy)
+        let alone = self.alone.keeps_others_out() && self.has_in_hand();
+        self.gate.is_open() && (enough || busy || alone)
+    }
+
+    fn has_in_hand(&self) -> bool {
+        self.in_flight + self.lanes.waiting() > 0
     }
 
     /// Starts whatever may be started now.
@@ -212,6 +221,7 @@ impl Worker {
             return;
         }
         match self.gate.permit(now) {
+            Permit::Full if !self.has_in_hand() && self.alone.starts() => self.claim_suspect(),
             Permit::Full => {
                 self.claim(
                     self.context.options.batch_size * self.context.options.concurrency,
@@ -242,6 +252,19 @@ impl Worker {
         self.tasks.spawn(async move {
             let result = prepare::prepare(&context, most).await;
             Event::Prepared { trial, result }
+        });
+    }
+
+    fn claim_suspect(&mut self) {
+        self.preparing = true;
+        self.look_again = false;
+        let context = Arc::clone(&self.context);
+        self.tasks.spawn(async move {
+            let result = alone::prepare(&context).await;
+            Event::Prepared {
+                trial: false,
+                result,
+            }
         });
     }
 
@@ -286,7 +309,12 @@ impl Worker {
                 self.look_now();
             }
             Event::Probed(Err(error)) => self.answered(Sent::Probe, Some(error)).await,
-            Event::Recovered => {}
+            Event::Recovered(suspects) => {
+                self.alone.wait(suspects);
+                if suspects > 0 {
+                    self.look_now();
+                }
+            }
         }
     }
 
@@ -385,10 +413,12 @@ impl Worker {
     }
 }
 
-async fn recover_ids(context: &Context) {
+/// Brings back what waits for nobody; answers how many ads wait to be handled
+/// alone.
+async fn recover_ids(context: &Context) -> usize {
     // A Redis that cannot be reached is said where ids are claimed.
     let Ok(recovered) = context.queue.recover().await else {
-        return;
+        return 0;
     };
     if recovered.expired > 0 {
         tracing::warn!(
@@ -408,6 +438,7 @@ async fn recover_ids(context: &Context) {
     if recovered.expired + recovered.due + recovered.lost > 0 {
         context.pushed.notify_one();
     }
+    recovered.suspects
 }
 
 /// An id for the log: whatever somebody pushed, not more than a line of it.

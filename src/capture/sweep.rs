@@ -17,46 +17,56 @@ pub(super) enum Error {
     Ledger(#[from] ledger::Error),
 }
 
-/// How far a sweep has come: the newest change that Redis was offered, and
-/// its ad.
+/// How far a sweep has come: the newest time that Redis was offered, and its
+/// ad.
 #[derive(Debug, Clone)]
 pub(super) struct Place(OffsetDateTime, String);
 
 impl Place {
-    /// Before the oldest change.
+    /// Before the oldest.
     pub(super) fn start() -> Self {
         Self(OffsetDateTime::UNIX_EPOCH, String::new())
     }
 }
 
-/// Offers Redis the pending ads from a place on, oldest change first, and the
-/// rejected ones whose time has come. Answers the place from which on Redis
-/// had no room for them.
+/// Offers Redis the pending ads from a place on, oldest change first, and then
+/// those whose time to be tried again has come: what was never tried goes
+/// first, so that what fails again and again holds up nothing. Answers the
+/// place from which on Redis had no room for them.
 pub(super) async fn sweep(context: &Context, from: Place) -> Result<Option<Place>, Error> {
+    let (end, full) = offer_all(context, include_str!("pending.sql"), from).await?;
+    if full {
+        return Ok(Some(end));
+    }
+    let (_, full) = offer_all(context, include_str!("due.sql"), Place::start()).await?;
+    Ok(full.then_some(end))
+}
+
+/// Offers Redis what a query finds, page by page from a place on. Answers the
+/// place that was reached, and whether that is so because Redis is full.
+async fn offer_all(
+    context: &Context,
+    query: &'static str,
+    from: Place,
+) -> Result<(Place, bool), Error> {
     let mut after = from;
     loop {
-        let page = sqlx::query_as(include_str!("pending.sql"))
+        let page = sqlx::query_as(query)
             .bind(after.0)
             .bind(&after.1)
             .bind(PAGE)
             .fetch_all(&context.pool);
         let page: Vec<(String, OffsetDateTime)> = read(page).await?;
-        let Some((ad_id, changed_at)) = page.last().cloned() else {
-            break;
+        let Some((ad_id, at)) = page.last().cloned() else {
+            return Ok((after, false));
         };
         let ids: Vec<String> = page.into_iter().map(|(ad_id, _)| ad_id).collect();
         if context.queue.offer(&ids).await? > 0 {
-            return Ok(Some(after));
+            return Ok((after, true));
         }
-        after = Place(changed_at, ad_id);
+        after = Place(at, ad_id);
         context.pushed.notify_one();
     }
-    let due = sqlx::query_scalar(include_str!("due.sql"))
-        .bind(PAGE)
-        .fetch_all(&context.pool);
-    let due: Vec<String> = read(due).await?;
-    let refused = context.queue.offer(&due).await?;
-    Ok((refused > 0).then_some(after))
 }
 
 async fn read<T>(rows: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, ledger::Error> {

@@ -3,13 +3,13 @@
   out a backoff comes to the tail at once; one that is in hand is marked, so
   that putting it down queues it again; one that is queued is folded.
 
-  KEYS  queue, queued, claimed, retry
+  KEYS  queue, queued, claimed, retry, suspects, deaths
   ARGV  most ids in Redis, id...
   Returns the number of ids for which there was no room.
 ]]
-local queue, queued, claimed, retry = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local room = tonumber(ARGV[1]) - redis.call('LLEN', queue)
-    - redis.call('ZCARD', claimed) - redis.call('ZCARD', retry)
+local queue, queued, claimed, retry, suspects = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local room = tonumber(ARGV[1]) - redis.call('LLEN', queue) - redis.call('ZCARD', claimed)
+    - redis.call('ZCARD', retry) - redis.call('ZCARD', suspects)
 local refused = 0
 for i = 2, #ARGV do
     local id = ARGV[i]

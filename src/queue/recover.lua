@@ -3,12 +3,14 @@
   worker died), ids whose backoff is over, and ids that the set calls queued
   though the list has lost them (an evicted key).
 
-  KEYS  queue, queued, claimed, retry, filled
+  KEYS  queue, queued, claimed, retry, suspects, deaths, filled
   ARGV  most ids a time
-  Returns the numbers of expired leases, of due retries, of lost ids, and
-  whether Redis had lost its memory since the last call (1) or not (0).
+  Returns the numbers of expired leases, of due retries, of lost ids, whether
+  Redis had lost its memory since the last call (1) or not (0), and the number
+  of suspects.
 ]]
-local queue, queued, claimed, retry, filled = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local queue, queued, claimed, retry = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local suspects, filled = KEYS[5], KEYS[7]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
@@ -27,13 +29,13 @@ for _, id in ipairs(due) do
     end
 end
 
--- With an empty list the set holds nothing but ids that are in hand.
-local lost = 0
+-- With an empty list the set holds nothing but suspects and ids in hand.
+local lost, put_aside = 0, redis.call('ZCARD', suspects)
 if redis.call('LLEN', queue) == 0
-    and redis.call('SCARD', queued) > redis.call('ZCARD', claimed)
+    and redis.call('SCARD', queued) > redis.call('ZCARD', claimed) + put_aside
 then
     for _, id in ipairs(redis.call('SMEMBERS', queued)) do
-        if not redis.call('ZSCORE', claimed, id) then
+        if not redis.call('ZSCORE', claimed, id) and not redis.call('ZSCORE', suspects, id) then
             redis.call('RPUSH', queue, id)
             lost = lost + 1
         end
@@ -41,4 +43,4 @@ then
 end
 
 local emptied = redis.call('SET', filled, '1', 'NX') and 1 or 0
-return { #expired, #due, lost, emptied }
+return { #expired, #due, lost, emptied, put_aside }

@@ -1,17 +1,23 @@
 --[[
-  Prolongs the lease of the ids that are still in this hand.
+  Prolongs the lease of the ids that are still in this hand. The hand names
+  the new end, so that the same call may run twice: what the first one
+  prolonged has the new end already.
 
-  KEYS  claimed
-  ARGV  end of the lease, lease in ms, id...
-  Returns the new end of the lease, then the ids that the hand has lost.
+  KEYS  queue, queued, claimed, retry, suspects, deaths
+  ARGV  new end of the lease, number of ends that it may have now, those ends,
+        id...
+  Returns the ids that the hand has lost.
 ]]
-local claimed = KEYS[1]
-local time = redis.call('TIME')
-local lease = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[2])
-local lost = { string.format('%d', lease) }
-for i = 3, #ARGV do
+local claimed = KEYS[3]
+local lease, ends = ARGV[1], tonumber(ARGV[2])
+local mine = { [tonumber(lease)] = true }
+for i = 3, 2 + ends do
+    mine[tonumber(ARGV[i])] = true
+end
+local lost = {}
+for i = 3 + ends, #ARGV do
     local id = ARGV[i]
-    if tonumber(redis.call('ZSCORE', claimed, id) or -1) == tonumber(ARGV[1]) then
+    if mine[tonumber(redis.call('ZSCORE', claimed, id) or -1)] then
         -- Removed first: a Redis whose memory is full refuses a script whose
         -- first write is one that may grow it, and a lease must go on then, too.
         redis.call('ZREM', claimed, id)

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     ledger::{self, AdInHand, Answer, Fence, Intent, Verdict},
     plan::{Operation, Refusal, plan},
-    queue,
+    queue::{self, Claim},
 };
 
 /// Ads that go out together, fenced and with their intent on disk.
@@ -40,15 +40,26 @@ pub(super) enum Error {
 
 /// Claims up to `most` ads. `None` when none waits.
 pub(super) async fn prepare(context: &Context, most: usize) -> Result<Option<Vec<Parcel>>, Error> {
-    let Some(claim) = context.queue.claim(most).await? else {
-        return Ok(None);
-    };
+    match context.queue.claim(most).await? {
+        Some(claim) => of_claim(context, claim).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Gets the parcels of a claim ready.
+pub(super) async fn of_claim(context: &Context, claim: Claim) -> Result<Vec<Parcel>, Error> {
     let ids = claim.ids.clone();
+    let begun = context.queue.begin(&claim).await;
     let hand = Arc::new(Hand::new(
         context.queue.clone(),
         claim,
         context.options.lease,
     ));
+    if let Err(error) = begun {
+        // If Redis does not take them back, the end of the lease does.
+        let _untaken = hand.release(&ids).await;
+        return Err(error.into());
+    }
     let mut parcels = Vec::new();
     // A failure in the app's view is halved until the ad that causes it
     // stands alone.
@@ -70,11 +81,11 @@ pub(super) async fn prepare(context: &Context, most: usize) -> Result<Option<Vec
                 if parcels.is_empty() {
                     return Err(error);
                 }
-                return Ok(Some(parcels));
+                return Ok(parcels);
             }
         }
     }
-    Ok(Some(parcels))
+    Ok(parcels)
 }
 
 async fn parcels_of(

@@ -30,6 +30,13 @@ pub(super) async fn deliver_and_settle(
     context: &Context,
     parcel: Parcel,
 ) -> Option<salesforce::Error> {
+    if !parcel.hand.holds(&parcel.ids()) {
+        // This process was frozen, or Redis away, for longer than the lease:
+        // another hand may have the ads, and knows better what to send.
+        tracing::debug!(ads = parcel.ads.len(), "not sent: the lease is over");
+        abandon(context, parcel).await;
+        return None;
+    }
     let Parcel { hand, intent, ads } = parcel;
     let attempts: Vec<i32> = ads.iter().map(|ad| ad.attempts).collect();
     let delivered = deliver(&context.salesforce, ads, context.options.batch_size).await;
@@ -99,14 +106,28 @@ impl Context {
         say_rejected(answers);
         let put_down = async {
             hand.done(&done).await?;
-            hand.retry(&again).await?;
-            hand.release(&released).await
+            let no_room = hand.retry(&again).await?;
+            hand.release(&released).await.map(|()| no_room)
         };
-        if let Err(error) = put_down.await {
+        match put_down.await {
+            Ok(no_room) => self.wait_in_postgres(&no_room).await,
             // The ledger knows; the queue finds out when the lease ends.
-            tracing::debug!(error = %Chain(&error), "settled ads could not be put down");
+            Err(error) => {
+                tracing::debug!(error = %Chain(&error), "settled ads could not be put down");
+            }
         }
         Ok(())
+    }
+
+    /// Ads that are to be tried again and have no room in Redis.
+    async fn wait_in_postgres(&self, ads: &[(String, Duration)]) {
+        if ads.is_empty() {
+            return;
+        }
+        if let Err(error) = ledger::answered(self.ledger.wait(ads)).await {
+            // The next sweep offers them too early then.
+            tracing::debug!(error = %Chain(&error), "pauses of ads could not be noted");
+        }
     }
 
     /// The first tries come soon, since most often two writers just met at one

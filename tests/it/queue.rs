@@ -94,6 +94,7 @@ async fn depth(queue: &Queue) -> (usize, usize, usize) {
         ready,
         claimed,
         retry,
+        ..
     } = queue.depth().await.unwrap();
     (ready, claimed, retry)
 }
