@@ -24,7 +24,14 @@ use tokio::{
 };
 
 use crate::{
-    ledger, metrics::Metrics, outbox, queue::Queue, settings, shutdown::Shutdown, telemetry::Chain,
+    failpoint::{self, Point},
+    ledger,
+    metrics::Metrics,
+    outbox,
+    queue::Queue,
+    settings,
+    shutdown::Shutdown,
+    telemetry::Chain,
     trouble::Trouble,
 };
 use awake::{Awake, Rush};
@@ -138,6 +145,7 @@ impl Capture {
 
     /// Moves whatever is in the outbox; answers how many changes that were.
     async fn drain(&mut self) -> usize {
+        failpoint::at(Point::CaptureLoop).await;
         match self.move_all().await {
             Ok(moved) => {
                 self.postgres.over();
@@ -194,6 +202,7 @@ impl Capture {
                 }
                 self.redis.over();
                 self.context.pushed.notify_one();
+                failpoint::at(Point::Pushed).await;
             }
             // They are pending in Postgres: the sweep offers them.
             Err(error) => {

@@ -2,11 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use secrecy::ExposeSecret;
-use sqlx::{
-    Connection as _, PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio::{
     sync::Notify,
     task::{Id, JoinError, JoinSet},
@@ -15,9 +11,11 @@ use tokio::{
 use crate::{
     backoff::Backoff,
     capture::{self, Capture, Listener},
+    failpoint::{self, Point},
     ledger::Ledger,
     metrics::Metrics,
     plan::Names,
+    postgres,
     queue::{self, Queue},
     report::Reporter,
     salesforce::{self, Client},
@@ -25,17 +23,15 @@ use crate::{
     shutdown::Shutdown,
     telemetry::Chain,
     trouble::Trouble,
+    watchdog::{self, Alarm, Watchdog},
     worker::{self, Worker},
 };
 
-/// How long a connection of the pool is waited for.
-const ACQUIRE: Duration = Duration::from_secs(5);
-
-/// A connection that was used so lately is taken to be alive still.
-const FRESH: Duration = Duration::from_secs(1);
-
 /// The journal is shortened this often.
 const PRUNE_EVERY: Duration = Duration::from_hours(1);
+
+/// A loop that has nothing to do shows that it lives.
+const BEAT: Duration = Duration::from_secs(15);
 
 /// What keeps the daemon from running. A service that is down does not.
 #[derive(Debug, thiserror::Error)]
@@ -55,27 +51,17 @@ pub enum Error {
     /// One of the loops panicked: a bug.
     #[error("the {0} loop panicked")]
     LoopPanicked(&'static str),
+    /// One of them, or what it waits for, does not go on: a bug.
+    #[error("{0} hangs")]
+    Hangs(&'static str),
+    /// The machine has no thread left.
+    #[error("the watchdog has no thread")]
+    Thread(#[source] std::io::Error),
 }
 
 /// A pool that connects when it is used, and says who it is.
 pub fn pool(settings: &settings::Database) -> Result<(PgConnectOptions, PgPool), Error> {
-    let connect: PgConnectOptions = settings
-        .url
-        .expose_secret()
-        .parse()
-        .map_err(Error::Database)?;
-    let connect = connect.application_name("usage-sync");
-    let pool = PgPoolOptions::new()
-        .max_connections(settings.max_connections)
-        .acquire_timeout(ACQUIRE)
-        // The pool asks a connection whether it lives when it comes back;
-        // to ask again right away would cost every transaction a round trip.
-        .test_before_acquire(false)
-        .before_acquire(|connection, meta| {
-            Box::pin(async move { Ok(meta.idle_for < FRESH || connection.ping().await.is_ok()) })
-        })
-        .connect_lazy_with(connect.clone());
-    Ok((connect, pool))
+    postgres::pool(settings).map_err(Error::Database)
 }
 
 /// How the records are named.
@@ -98,6 +84,7 @@ pub async fn run(settings: &Settings, shutdown: Shutdown) -> Result<(), Error> {
     let Some(queue) = connect_queue(settings, &shutdown).await? else {
         return Ok(());
     };
+    let (watchdog, alarm) = Watchdog::start().map_err(Error::Thread)?;
     let metrics = Arc::new(Metrics::default());
     let (pushed, sweep, changed) = (
         Arc::new(Notify::new()),
@@ -125,6 +112,7 @@ pub async fn run(settings: &Settings, shutdown: Shutdown) -> Result<(), Error> {
         metrics: Arc::clone(&metrics),
         pushed,
         sweep,
+        watchdog: watchdog.clone(),
     });
 
     let reporter = Reporter {
@@ -135,7 +123,7 @@ pub async fn run(settings: &Settings, shutdown: Shutdown) -> Result<(), Error> {
         client,
     };
 
-    let mut loops = Loops::default();
+    let mut loops = Loops::new(watchdog);
     loops.start("worker", worker.run(shutdown.clone()));
     loops.start("capture", capture.run(shutdown.clone()));
     loops.start("listener", listener.run(shutdown.clone()));
@@ -144,7 +132,11 @@ pub async fn run(settings: &Settings, shutdown: Shutdown) -> Result<(), Error> {
         "journal",
         prune(ledger, settings.journal_retention, shutdown.clone()),
     );
-    let ended = loops.run(&shutdown, settings.shutdown_timeout).await;
+    let ended = loops.run(&shutdown, settings.shutdown_timeout, alarm).await;
+    if matches!(ended, Err(Error::Hangs(_))) {
+        // Nor would anything else that waits for the executor come to an end.
+        return ended;
+    }
     // A connection that hangs must not keep the process from ending.
     let _closed = tokio::time::timeout(Duration::from_secs(1), pool.close()).await;
     ended
@@ -183,29 +175,48 @@ fn worker_options(settings: &Settings) -> worker::Options {
             base: settings.outage.base,
             max: settings.outage.max,
         },
+        // Its own call, and before it that of the task that renews the token.
+        silence: settings.salesforce.timeout * 2 + watchdog::PATIENCE,
         // What is left of the time to stop is for giving back and closing.
         patience: settings.shutdown_timeout.mul_f64(0.8),
     }
 }
 
 /// The loops of the daemon. None of them ends before it is told to.
-#[derive(Default)]
 struct Loops {
+    watchdog: Watchdog,
     tasks: JoinSet<()>,
     names: HashMap<Id, &'static str>,
 }
 
 impl Loops {
+    fn new(watchdog: Watchdog) -> Self {
+        Self {
+            watchdog,
+            tasks: JoinSet::new(),
+            names: HashMap::new(),
+        }
+    }
+
+    /// Starts a loop. One that does not wake up at least every
+    /// [`watchdog::PATIENCE`] is taken to hang.
     fn start(&mut self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+        let work = self.watchdog.watch(name, watchdog::PATIENCE, work);
         let id = self.tasks.spawn(work).id();
         self.names.insert(id, name);
     }
 
     /// Until a stop is asked for and all loops have ended, or one of them ends
     /// by itself.
-    async fn run(mut self, shutdown: &Shutdown, patience: Duration) -> Result<(), Error> {
+    async fn run(
+        mut self,
+        shutdown: &Shutdown,
+        patience: Duration,
+        mut alarm: Alarm,
+    ) -> Result<(), Error> {
         tokio::select! {
             () = shutdown.wait() => {}
+            Ok(hanging) = &mut alarm => return Err(Error::Hangs(hanging)),
             Some(ended) = self.tasks.join_next_with_id() => {
                 // A loop that was told to end may have done so by now.
                 if !shutdown.is_stopping() {
@@ -217,6 +228,7 @@ impl Loops {
         let all_ended = async { while self.tasks.join_next().await.is_some() {} };
         tokio::select! {
             () = all_ended => tracing::info!("stopped"),
+            Ok(hanging) = &mut alarm => return Err(Error::Hangs(hanging)),
             () = tokio::time::sleep(patience) => {
                 tracing::warn!("stopped before everything was finished; another daemon takes it up");
             }
@@ -236,9 +248,12 @@ impl Loops {
 
 async fn prune(ledger: Ledger, retention: Duration, shutdown: Shutdown) {
     let mut tick = tokio::time::interval(PRUNE_EVERY);
+    let mut beat = tokio::time::interval(BEAT);
     loop {
+        failpoint::at(Point::JournalLoop).await;
         tokio::select! {
             () = shutdown.wait() => return,
+            _ = beat.tick() => {}
             _ = tick.tick() => match ledger.prune(retention).await {
                 Ok(0) => {}
                 Ok(count) => tracing::info!(count, "journal entries past their retention removed"),
@@ -259,24 +274,26 @@ mod tests {
         // Once could be luck.
         for _ in 0..50 {
             let (trigger, shutdown) = Shutdown::manual();
-            let mut loops = Loops::default();
+            let (watchdog, alarm) = Watchdog::start().unwrap();
+            let mut loops = Loops::new(watchdog);
             let told = shutdown.clone();
             loops.start("obedient", async move { told.wait().await });
             trigger.stop();
             // It ends before anybody looks.
             tokio::task::yield_now().await;
 
-            loops.run(&shutdown, PATIENCE).await.unwrap();
+            loops.run(&shutdown, PATIENCE, alarm).await.unwrap();
         }
     }
 
     #[tokio::test]
     async fn a_loop_that_ends_by_itself_is_a_failure() {
         let (_trigger, shutdown) = Shutdown::manual();
-        let mut loops = Loops::default();
+        let (watchdog, alarm) = Watchdog::start().unwrap();
+        let mut loops = Loops::new(watchdog);
         loops.start("lazy", async {});
 
-        let error = loops.run(&shutdown, PATIENCE).await.unwrap_err();
+        let error = loops.run(&shutdown, PATIENCE, alarm).await.unwrap_err();
 
         assert!(matches!(error, Error::LoopEnded("lazy")), "{error}");
     }

@@ -22,7 +22,7 @@ pub use error::Error;
 pub use fence::{AdInHand, Fence, Intent};
 pub use record::{Answer, Outcome, Recorded, Verdict};
 
-use crate::plan::Names;
+use crate::{plan::Names, postgres};
 
 /// Opens a transaction whose commit does not wait for the disk. What it may
 /// lose in a crash of the server is found again: the intent that it deletes
@@ -93,21 +93,20 @@ impl Ledger {
 
     /// How things stand.
     pub async fn overview(&self) -> Result<Overview, Error> {
-        Ok(sqlx::query_as(include_str!("ledger/overview.sql"))
-            .fetch_one(&self.pool)
-            .await?)
+        answered(async {
+            let mut transaction = self.begin(BEGIN).await?;
+            Ok(sqlx::query_as(include_str!("ledger/overview.sql"))
+                .fetch_one(&mut *transaction)
+                .await?)
+        })
+        .await
     }
 
     /// Removes journal entries that are older than this; answers how many.
     pub async fn prune(&self, retention: Duration) -> Result<u64, Error> {
         let mut removed = 0;
         loop {
-            let batch = sqlx::query(include_str!("ledger/prune.sql"))
-                .bind(retention.as_secs_f64())
-                .bind(PRUNE_BATCH)
-                .execute(&self.pool)
-                .await?
-                .rows_affected();
+            let batch = answered(self.prune_batch(retention)).await?;
             removed += batch;
             if batch < PRUNE_BATCH.unsigned_abs() {
                 return Ok(removed);
@@ -132,8 +131,20 @@ impl Ledger {
         Ok(())
     }
 
+    async fn prune_batch(&self, retention: Duration) -> Result<u64, Error> {
+        let mut transaction = self.begin(BEGIN).await?;
+        let batch = sqlx::query(include_str!("ledger/prune.sql"))
+            .bind(retention.as_secs_f64())
+            .bind(PRUNE_BATCH)
+            .execute(&mut *transaction)
+            .await?
+            .rows_affected();
+        transaction.commit().await?;
+        Ok(batch)
+    }
+
     async fn begin(&self, how: &'static str) -> Result<Transaction<'static, Postgres>, Error> {
-        self.pool.begin_with(how).await.map_err(Error::from)
+        postgres::begin(&self.pool, how).await.map_err(Error::from)
     }
 
     /// Takes in ads that somebody queued by hand: answers those that the app

@@ -4,7 +4,11 @@
 
 use sqlx::{PgPool, types::time::OffsetDateTime};
 
-use crate::ledger::Error;
+use crate::{
+    failpoint::{self, Point},
+    ledger::Error,
+    postgres,
+};
 
 /// Changes a transaction: some milliseconds of work.
 const BATCH: i64 = 2000;
@@ -37,13 +41,16 @@ impl Moved {
 
 /// Moves one batch of changes of single ads.
 pub async fn move_batch(pool: &PgPool) -> Result<Moved, Error> {
-    let mut transaction = pool.begin_with(BEGIN).await?;
+    let mut transaction = postgres::begin(pool, BEGIN).await?;
+    failpoint::at(Point::MoveBegun).await;
     let (changes, ad_ids, _announced): (i64, Option<Vec<String>>, i64) =
         sqlx::query_as(include_str!("outbox/move.sql"))
             .bind(BATCH)
             .fetch_one(&mut *transaction)
             .await?;
+    failpoint::at(Point::Moving).await;
     transaction.commit().await?;
+    failpoint::at(Point::Moved).await;
     Ok(Moved {
         changes: usize::try_from(changes).unwrap_or(0),
         ad_ids: ad_ids.unwrap_or_default(),
@@ -83,7 +90,7 @@ impl Truncation {
         pool: &PgPool,
         after: Option<&str>,
     ) -> Result<(Option<String>, Vec<String>), Error> {
-        let mut transaction = pool.begin_with(BEGIN).await?;
+        let mut transaction = postgres::begin(pool, BEGIN).await?;
         let (last, ad_ids, _announced): (_, _, i64) =
             sqlx::query_as(include_str!("outbox/move_known.sql"))
                 .bind(after)
@@ -92,12 +99,14 @@ impl Truncation {
                 .fetch_one(&mut *transaction)
                 .await?;
         transaction.commit().await?;
+        failpoint::at(Point::TruncationPage).await;
         Ok((last, ad_ids))
     }
 
     /// Takes them out of the outbox, after the last page. Until then a crash
     /// means that all pages are moved once more, which is harmless.
     pub async fn moved(self, pool: &PgPool) -> Result<(), Error> {
+        failpoint::at(Point::TruncationMoved).await;
         sqlx::query("delete from usage_sync.change where id = any ($1)")
             .bind(self.changes)
             .execute(pool)

@@ -9,7 +9,8 @@ use std::{
 use tokio::time::interval;
 
 use crate::{
-    ledger::{self, Ledger},
+    failpoint::{self, Point},
+    ledger::Ledger,
     metrics::Metrics,
     queue::{Health, Queue},
     salesforce::Client,
@@ -70,6 +71,7 @@ impl Reporter {
     }
 
     async fn publish(&self) {
+        failpoint::at(Point::MetricsLoop).await;
         // A Redis that does not answer is said by those who need it.
         let _unpublished = self.queue.publish(&self.health(), PUBLISH_EVERY * 3).await;
     }
@@ -78,7 +80,7 @@ impl Reporter {
         let metrics = &self.metrics;
         let health = self.health();
         let depth = self.queue.depth().await.ok();
-        let overview = ledger::answered(self.ledger.overview()).await.ok();
+        let overview = self.ledger.overview().await.ok();
         tracing::info!(
             "count#changes.captured" = metrics.changes_captured.take(),
             "count#ads.reported" = metrics.ads_reported.take(),

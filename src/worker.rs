@@ -29,6 +29,7 @@ pub use parcel::{Lanes, PlannedAd, contracts, pack};
 
 use crate::{
     backoff::{Backoff, chance},
+    failpoint::{self, Point},
     ledger::Ledger,
     metrics::Metrics,
     queue::Queue,
@@ -36,6 +37,7 @@ use crate::{
     shutdown::Shutdown,
     telemetry::Chain,
     trouble::Trouble,
+    watchdog::{self, Watchdog},
 };
 use alone::Alone;
 use prepare::Parcel;
@@ -65,6 +67,8 @@ pub struct Options {
     pub retry_rejected: Duration,
     /// Pace of the probes.
     pub outage: Backoff,
+    /// How long a task that calls Salesforce may wait for one thing.
+    pub silence: Duration,
     /// How long what is in flight may take to finish when the worker stops.
     pub patience: Duration,
 }
@@ -86,6 +90,8 @@ pub struct Context {
     pub pushed: Arc<Notify>,
     /// Redis has forgotten everything, or has room again: sweep.
     pub sweep: Arc<Notify>,
+    /// Watches the tasks.
+    pub watchdog: Watchdog,
 }
 
 /// The delivery loop.
@@ -155,6 +161,7 @@ impl Worker {
         recover.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut recovering = false;
         loop {
+            failpoint::at(Point::WorkerLoop).await;
             self.start();
             let look = self.next_look;
             tokio::select! {
@@ -167,7 +174,7 @@ impl Worker {
                 _ = recover.tick(), if !recovering => {
                     recovering = true;
                     let context = Arc::clone(&context);
-                    self.tasks.spawn(async move {
+                    self.spawn(watchdog::PATIENCE, "recovery", async move {
                         Event::Recovered(recover_ids(&context).await)
                     });
                 }
@@ -237,19 +244,32 @@ impl Worker {
             }
             Permit::Probe => {
                 let client = self.context.salesforce.clone();
-                self.tasks
-                    .spawn(async move { Event::Probed(client.probe().await) });
+                self.spawn(self.context.options.silence, "the probe", async move {
+                    Event::Probed(client.probe().await)
+                });
             }
             Permit::Wait(at) => self.next_look = at,
             Permit::Pending => self.next_look = now + IDLE_LOOK.base,
         }
     }
 
+    /// Starts a task. Whoever waits for it waits for ever if it hangs, so it is
+    /// watched, too.
+    fn spawn(
+        &mut self,
+        patience: Duration,
+        name: &'static str,
+        task: impl Future<Output = Event> + Send + 'static,
+    ) {
+        let task = self.context.watchdog.watch(name, patience, task);
+        self.tasks.spawn(task);
+    }
+
     fn claim(&mut self, most: usize, trial: bool) {
         self.preparing = true;
         self.look_again = false;
         let context = Arc::clone(&self.context);
-        self.tasks.spawn(async move {
+        self.spawn(watchdog::PATIENCE, "a claim", async move {
             let result = prepare::prepare(&context, most).await;
             Event::Prepared { trial, result }
         });
@@ -275,7 +295,7 @@ impl Worker {
         };
         self.in_flight += 1;
         let context = Arc::clone(&self.context);
-        self.tasks.spawn(async move {
+        self.spawn(self.context.options.silence, "a delivery", async move {
             let trouble = settle::deliver_and_settle(&context, parcel).await;
             Event::Landed {
                 trial,
@@ -420,6 +440,7 @@ async fn recover_ids(context: &Context) -> usize {
     let Ok(recovered) = context.queue.recover().await else {
         return 0;
     };
+    failpoint::at(Point::Recovered).await;
     if recovered.expired > 0 {
         tracing::warn!(
             count = recovered.expired,

@@ -20,7 +20,12 @@ use tokio::{
     time::{interval, timeout},
 };
 
-use crate::{ledger, shutdown::Shutdown, trouble::Trouble};
+use crate::{
+    failpoint::{self, Point},
+    ledger,
+    shutdown::Shutdown,
+    trouble::Trouble,
+};
 
 /// With [`DEAF`] a half-open connection is noticed within 15 s.
 const HEARTBEAT: Duration = Duration::from_secs(4);
@@ -84,6 +89,7 @@ impl Listener {
         let listener = timeout(CONNECT, open)
             .await
             .unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+        failpoint::at(Point::Listening).await;
         // Only now: a change between the last look and LISTEN woke nobody.
         self.changed.notify_one();
         let (heard, last_heard) = watch::channel(Instant::now());
@@ -106,6 +112,7 @@ impl Listener {
                 () = shutdown.wait() => return Duration::ZERO,
                 _ = &mut ears.task => return self.trouble.met(&Deaf::Ended),
                 _ = beat.tick() => {
+                    failpoint::at(Point::ListenerLoop).await;
                     let last_heard = *ears.last_heard.borrow();
                     if last_heard.elapsed() > DEAF {
                         let never = last_heard <= started;

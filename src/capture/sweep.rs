@@ -3,7 +3,10 @@
 use sqlx::types::time::OffsetDateTime;
 
 use super::Context;
-use crate::{ledger, queue};
+use crate::{
+    failpoint::{self, Point},
+    ledger, queue,
+};
 
 /// Ads a page: one query, one call to Redis.
 const PAGE: i64 = 1000;
@@ -57,6 +60,7 @@ async fn offer_all(
             .bind(PAGE)
             .fetch_all(&context.pool);
         let page: Vec<(String, OffsetDateTime)> = read(page).await?;
+        failpoint::at(Point::SweepRead).await;
         let Some((ad_id, at)) = page.last().cloned() else {
             return Ok((after, false));
         };
@@ -64,6 +68,7 @@ async fn offer_all(
         if context.queue.offer(&ids).await? > 0 {
             return Ok((after, true));
         }
+        failpoint::at(Point::SweepOffered).await;
         after = Place(at, ad_id);
         context.pushed.notify_one();
     }

@@ -1,8 +1,10 @@
 //! What commands say when something that they need does not answer.
 
+use std::time::Duration;
+
 use sqlx::PgPool;
 use usage_sync::{
-    daemon, ledger,
+    daemon, ledger, postgres,
     queue::{self, Queue},
     schema,
     settings::Settings,
@@ -10,21 +12,48 @@ use usage_sync::{
 
 use super::{Exit, Failure};
 
+/// Long for one short question to a server that took the connection.
+const ANSWER: Duration = Duration::from_secs(10);
+
 /// The database, if it answers and has the schema.
 pub(super) async fn postgres(settings: &Settings) -> Result<PgPool, Failure> {
-    let (_, pool) = daemon::pool(&settings.database).map_err(|error| {
+    let (options, pool) = daemon::pool(&settings.database).map_err(|error| {
         Failure::new(Exit::Configuration, "no database to connect to").because(&error)
     })?;
-    let mut connection = pool.acquire().await.map_err(|error| {
+    // Not from the pool, which says of a refused connection that time is over.
+    let connection = postgres::connect(&options).await;
+    let mut connection = connection.map_err(|error| {
         Failure::new(Exit::Unavailable, "postgres does not answer")
             .because(&error)
-            .remedy("start it, or correct DATABASE_URL")
+            .remedy(remedy(&error))
     })?;
-    if !schema::is_current(&mut connection).await {
-        let what = "the schema usage_sync is missing or of another version";
-        return Err(Failure::new(Exit::Unavailable, what).remedy("run `usage-sync migrate`"));
+    let current = tokio::time::timeout(ANSWER, schema::is_current(&mut connection)).await;
+    match current {
+        Ok(true) => Ok(pool),
+        Ok(false) => {
+            let what = "the schema usage_sync is missing or of another version";
+            Err(Failure::new(Exit::Unavailable, what).remedy("run `usage-sync migrate`"))
+        }
+        Err(_) => {
+            let what = "postgres took the connection and does not answer";
+            Err(Failure::new(Exit::Unavailable, what).remedy("look at the server"))
+        }
     }
-    Ok(pool)
+}
+
+/// What to do about a connection that there is not.
+pub(super) fn remedy(error: &sqlx::Error) -> &'static str {
+    let code = error.as_database_error().and_then(|error| error.code());
+    match code.as_deref() {
+        // PostgreSQL: Appendix A, Error Codes.
+        Some("28P01" | "28000") => "correct user and password in DATABASE_URL",
+        Some("3D000") => "correct the name of the database in DATABASE_URL",
+        Some("53300") => {
+            "end other programs' connections, raise max_connections, or lower DATABASE_MAX_CONNECTIONS"
+        }
+        Some(code) if code.starts_with("57P") => "wait until the server has started",
+        _ => "start it, or correct DATABASE_URL",
+    }
 }
 
 /// The queue, if Redis answers.

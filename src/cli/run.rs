@@ -21,9 +21,10 @@ pub(super) async fn run(settings: &Settings, shutdown: Shutdown) -> Result<Exit,
         Ok(()) => Ok(Exit::Done),
         Err(error) => {
             let (exit, what) = match &error {
-                daemon::Error::LoopEnded(_) | daemon::Error::LoopPanicked(_) => {
-                    (Exit::Bug, "the daemon cannot go on")
-                }
+                daemon::Error::LoopEnded(_)
+                | daemon::Error::LoopPanicked(_)
+                | daemon::Error::Hangs(_) => (Exit::Bug, "the daemon cannot go on"),
+                daemon::Error::Thread(_) => (Exit::Unavailable, "the daemon cannot start"),
                 daemon::Error::Database(_)
                 | daemon::Error::Redis(_)
                 | daemon::Error::Salesforce(_) => (Exit::Configuration, "the daemon cannot start"),

@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use sqlx::{Postgres, Transaction};
 
 use super::{BEGIN, BEGIN_DURABLE, Error, Ledger};
-use crate::plan::{HeldRecord, Operation, WantedLine, blank};
+use crate::{
+    failpoint::{self, Point},
+    plan::{HeldRecord, Operation, WantedLine, blank},
+};
 
 /// An ad as it was read under its token.
 #[derive(Debug)]
@@ -53,10 +56,12 @@ impl Ledger {
     /// until [`Fence::commit`].
     pub async fn fence(&self, ids: &[String]) -> Result<Fence, Error> {
         let mut transaction = self.begin(BEGIN_DURABLE).await?;
+        failpoint::at(Point::FenceBegun).await;
         let fenced: Vec<(String, i64, i64, i32, bool)> = sqlx::query_as(include_str!("fence.sql"))
             .bind(ids)
             .fetch_all(&mut *transaction)
             .await?;
+        failpoint::at(Point::FenceTaken).await;
         let orphans: Vec<&str> = fenced
             .iter()
             .filter(|(.., overtaken)| *overtaken)
@@ -67,6 +72,7 @@ impl Ledger {
                 .bind(orphans)
                 .execute(&mut *transaction)
                 .await?;
+            failpoint::at(Point::FenceTakenOver).await;
         }
 
         let known: Vec<&str> = fenced.iter().map(|(ad_id, ..)| ad_id.as_str()).collect();
@@ -77,6 +83,7 @@ impl Ledger {
             .fetch_all(&mut *transaction)
             .await
             .map_err(Error::of_view)?;
+        failpoint::at(Point::FenceRead).await;
 
         let mut ads: HashMap<String, AdInHand> = fenced
             .into_iter()
@@ -160,12 +167,16 @@ impl Fence {
             .bind(blanks)
             .fetch_one(&mut *self.transaction)
             .await?;
+        failpoint::at(Point::FenceIntended).await;
         Ok(Intent { id })
     }
 
     /// Makes tokens and intents durable.
     pub async fn commit(self) -> Result<(), Error> {
-        Ok(self.transaction.commit().await?)
+        failpoint::at(Point::FenceCommitting).await;
+        self.transaction.commit().await?;
+        failpoint::at(Point::FenceCommitted).await;
+        Ok(())
     }
 }
 

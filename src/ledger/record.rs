@@ -5,7 +5,10 @@ use std::{collections::HashSet, time::Duration};
 use sqlx::{Postgres, Transaction};
 
 use super::{BEGIN, Error, Intent, Ledger, journal};
-use crate::plan::{Action, Operation, blank};
+use crate::{
+    failpoint::{self, Point},
+    plan::{Action, Operation, blank},
+};
 
 /// What Salesforce answered to one operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +82,7 @@ impl Ledger {
         retry_rejected: Duration,
     ) -> Result<Recorded, Error> {
         let mut transaction = self.begin(BEGIN).await?;
+        failpoint::at(Point::RecordBegun).await;
         let mut settled = settle(&mut transaction, answers, retry_rejected).await?;
         if let Some(intent) = intent {
             sqlx::query("delete from usage_sync.intent where id = $1")
@@ -108,7 +112,9 @@ impl Ledger {
             settled.extend(anew);
         }
         announce(&mut transaction, &settled).await?;
+        failpoint::at(Point::Recording).await;
         transaction.commit().await?;
+        failpoint::at(Point::Recorded).await;
         Ok(Recorded { overtaken })
     }
 

@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 
 use super::parcel::PlannedAd;
 use crate::{
+    failpoint::{self, Point},
     ledger::Answer,
     plan::{Action, Operation},
     salesforce::{self, Certainty, Class, Client, Record, Results},
@@ -171,6 +172,7 @@ impl Delivery<'_> {
             HashMap::new()
         } else {
             let found = self.client.find(&unknown).await;
+            failpoint::at(Point::LookedUp).await;
             self.calls += 1;
             found?
         };
@@ -196,7 +198,9 @@ impl Delivery<'_> {
     ) -> Result<(), salesforce::Error> {
         let mut open: Vec<&[Place]> = vec![places];
         while let Some(places) = open.pop() {
+            failpoint::at(Point::Sending).await;
             let results = self.send(places, call).await;
+            failpoint::at(Point::Answered).await;
             self.calls += 1;
             let error = match results {
                 Ok(results) => {

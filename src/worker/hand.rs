@@ -8,7 +8,10 @@ use std::{
 
 use tokio::{sync::Mutex, task::JoinHandle};
 
-use crate::queue::{Claim, Error, Queue};
+use crate::{
+    failpoint::{self, Point},
+    queue::{Claim, Error, Queue},
+};
 
 /// A claim whose lease is renewed for as long as somebody holds this.
 pub struct Hand {
@@ -136,6 +139,7 @@ impl Renewal {
             if claim.ids.is_empty() {
                 return;
             }
+            failpoint::at(Point::Renewing).await;
             // A failure is not said here: whoever uses the queue next meets it,
             // and a lease that ran out costs nothing but a second look.
             if let Ok(lost) = self.queue.renew(&mut claim).await {
@@ -144,6 +148,7 @@ impl Renewal {
                 }
                 renewed(&self.standing, &claim, lost);
             }
+            failpoint::at(Point::Renewed).await;
         }
     }
 }

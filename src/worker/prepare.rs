@@ -11,6 +11,7 @@ use super::{
     parcel::{PlannedAd, pack},
 };
 use crate::{
+    failpoint::{self, Point},
     ledger::{self, AdInHand, Answer, Fence, Intent, Verdict},
     plan::{Operation, Refusal, plan},
     queue::{self, Claim},
@@ -48,6 +49,7 @@ pub(super) async fn prepare(context: &Context, most: usize) -> Result<Option<Vec
 
 /// Gets the parcels of a claim ready.
 pub(super) async fn of_claim(context: &Context, claim: Claim) -> Result<Vec<Parcel>, Error> {
+    failpoint::at(Point::Claimed).await;
     let ids = claim.ids.clone();
     let begun = context.queue.begin(&claim).await;
     let hand = Arc::new(Hand::new(

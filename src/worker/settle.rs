@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Context, deliver::deliver, hand::Hand, prepare::Parcel};
 use crate::{
     backoff::{Backoff, chance},
+    failpoint::{self, Point},
     ledger::{self, Answer, Intent, Verdict},
     plan::Action,
     salesforce,
@@ -72,6 +73,7 @@ pub(super) async fn abandon(context: &Context, parcel: Parcel) {
     if let Err(error) = abandoned {
         tracing::debug!(error = %Chain(&error), "an intent could not be taken back");
     }
+    failpoint::at(Point::Abandoned).await;
     if let Err(error) = parcel.hand.release(&ids).await {
         tracing::debug!(error = %Chain(&error), "ads could not be given back to the queue");
     }
@@ -106,8 +108,12 @@ impl Context {
         say_rejected(answers);
         let put_down = async {
             hand.done(&done).await?;
+            failpoint::at(Point::PutDown).await;
             let no_room = hand.retry(&again).await?;
-            hand.release(&released).await.map(|()| no_room)
+            failpoint::at(Point::Retried).await;
+            hand.release(&released).await?;
+            failpoint::at(Point::Released).await;
+            Ok::<_, crate::queue::Error>(no_room)
         };
         match put_down.await {
             Ok(no_room) => self.wait_in_postgres(&no_room).await,

@@ -4,16 +4,19 @@ use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, postgres::PgListener};
-use usage_sync::{daemon, schema, settings::Settings};
+use usage_sync::{daemon, postgres, schema, settings::Settings};
 
-use super::Item;
+use super::{super::connect, Item};
 
 /// A notification crosses a database in less than a millisecond.
 const ROUND_TRIP: Duration = Duration::from_secs(2);
 
+/// Longer than all questions together take, also over a large database.
+const LOOK: Duration = Duration::from_secs(60);
+
 pub(super) async fn check(settings: &Settings) -> Vec<Item> {
-    let pool = match daemon::pool(&settings.database) {
-        Ok((_, pool)) => pool,
+    let (options, pool) = match daemon::pool(&settings.database) {
+        Ok(opened) => opened,
         Err(error) => {
             return vec![Item::failed(
                 "postgres",
@@ -22,15 +25,27 @@ pub(super) async fn check(settings: &Settings) -> Vec<Item> {
             )];
         }
     };
-    let mut connection = match pool.acquire().await {
+    let mut connection = match postgres::connect(&options).await {
         Ok(connection) => connection,
         Err(error) => {
-            let remedy = "start Postgres, or correct DATABASE_URL";
-            return vec![Item::failed("postgres", error.to_string(), remedy)];
+            let (why, remedy) = (error.to_string(), connect::remedy(&error));
+            return vec![Item::failed("postgres", why, remedy)];
         }
     };
-    let mut items = vec![server(&mut connection).await];
-    items.push(if schema::is_current(&mut connection).await {
+    let looked = look(&mut connection, &pool);
+    match tokio::time::timeout(LOOK, looked).await {
+        Ok(items) => items,
+        Err(_) => vec![Item::failed(
+            "postgres",
+            "took the connection and does not answer",
+            "look at the server",
+        )],
+    }
+}
+
+async fn look(connection: &mut PgConnection, pool: &PgPool) -> Vec<Item> {
+    let mut items = vec![server(connection).await];
+    items.push(if schema::is_current(connection).await {
         Item::ok("schema", "usage_sync is up to date")
     } else {
         Item::failed(
@@ -39,25 +54,32 @@ pub(super) async fn check(settings: &Settings) -> Vec<Item> {
             "run `usage-sync migrate`",
         )
     });
-    items.push(listen(&pool).await);
-    let columns = view(&mut connection).await;
+    items.push(listen(pool).await);
+    let columns = view(connection).await;
     let readable = matches!(columns.state, super::State::Ok);
     items.push(columns);
     if readable {
-        items.push(index(&mut connection).await);
-        items.push(watched(&mut connection).await);
+        items.push(index(connection).await);
+        items.push(watched(connection).await);
     }
     items
 }
 
 async fn server(connection: &mut PgConnection) -> Item {
-    let answer: Result<(String, bool), sqlx::Error> =
-        sqlx::query_as("select current_setting('server_version'), pg_is_in_recovery()")
-            .fetch_one(connection)
-            .await;
+    let answer: Result<(String, bool, bool), sqlx::Error> = sqlx::query_as(
+        "select current_setting('server_version'), pg_is_in_recovery(), \
+         current_setting('transaction_read_only')::boolean",
+    )
+    .fetch_one(connection)
+    .await;
     match answer {
-        Ok((version, false)) => Item::ok("postgres", format!("version {version}")),
-        Ok((version, true)) => Item::failed(
+        Ok((version, false, false)) => Item::ok("postgres", format!("version {version}")),
+        Ok((version, false, true)) => Item::failed(
+            "postgres",
+            format!("version {version}, set to read only: nothing is reported"),
+            "see why default_transaction_read_only is on: maintenance, or a plan whose room is used up",
+        ),
+        Ok((version, true, _)) => Item::failed(
             "postgres",
             format!("version {version}, a read-only standby"),
             "point DATABASE_URL at the primary",

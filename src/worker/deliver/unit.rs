@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use super::super::parcel::PlannedAd;
 use super::{Delivery, Place, Refused, Sent, raw, refused_or_doubtful};
 use crate::{
+    failpoint::{self, Point},
     plan::Action,
     salesforce::{self, Certainty, Class, GraphResult, MAX_GRAPHS, MAX_STEPS, Record, Step},
 };
@@ -79,7 +80,9 @@ impl Delivery<'_> {
                 .iter()
                 .map(|ad| self.graph(*ad, ids, repeated))
                 .collect();
+            failpoint::at(Point::SendingUnit).await;
             let results = self.client.graphs(&graphs).await;
+            failpoint::at(Point::AnsweredUnit).await;
             self.calls += 1;
             let error = match results {
                 Ok(results) => {

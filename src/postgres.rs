@@ -1,0 +1,93 @@
+//! Connections to the app's database, which may vanish without a word.
+//!
+//! Promises that no slot of the pool is lost to a connection whose other end
+//! is gone, and that an error names the cause and not only that time is over.
+
+use std::{io, time::Duration};
+
+use secrecy::ExposeSecret;
+use sqlx::{
+    Connection as _, Error, PgConnection, PgPool, Postgres, Transaction,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::time::timeout;
+
+use crate::settings;
+
+/// How long a connection of the pool is waited for.
+const ACQUIRE: Duration = Duration::from_secs(5);
+
+/// A connection that was used so lately is taken to be alive still.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// A connection that comes back has to answer within this. What it was asked
+/// last may still run: a statement of ours ends by itself after 15 s.
+const SILENT: Duration = Duration::from_secs(16);
+
+/// How long a look for the cause may take.
+const DIAGNOSIS: Duration = Duration::from_secs(2);
+
+/// A pool that connects when it is used, and says who it is.
+pub(crate) fn pool(settings: &settings::Database) -> Result<(PgConnectOptions, PgPool), Error> {
+    let connect: PgConnectOptions = settings.url.expose_secret().parse()?;
+    // Poolers refuse what they do not know, and no number here needs the digits.
+    let connect = connect
+        .application_name("usage-sync")
+        .extra_float_digits(None);
+    let pool = PgPoolOptions::new()
+        .max_connections(settings.max_connections)
+        .acquire_timeout(ACQUIRE)
+        // That long is an outage, which is said by whoever meets it.
+        .acquire_slow_threshold(ACQUIRE)
+        // The pool asks a connection whether it lives when it comes back;
+        // to ask again right away would cost every transaction a round trip.
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move { Ok(meta.idle_for < FRESH || connection.ping().await.is_ok()) })
+        })
+        // The pool's own question has no limit: a connection that is dead would
+        // keep its slot until TCP gives up, a quarter of an hour later.
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                Ok(matches!(
+                    timeout(SILENT, connection.ping()).await,
+                    Ok(Ok(()))
+                ))
+            })
+        })
+        .connect_lazy_with(connect.clone());
+    Ok((connect, pool))
+}
+
+/// One connection, or why there is none.
+pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Error> {
+    timeout(ACQUIRE, PgConnection::connect_with(options))
+        .await
+        .unwrap_or_else(|_| Err(Error::Io(io::ErrorKind::TimedOut.into())))
+}
+
+/// Begins a transaction with this statement.
+pub(crate) async fn begin(
+    pool: &PgPool,
+    how: &'static str,
+) -> Result<Transaction<'static, Postgres>, Error> {
+    match pool.begin_with(how).await {
+        Err(Error::PoolTimedOut) => Err(cause(pool).await),
+        begun => begun,
+    }
+}
+
+/// Why the pool had no connection: it tries for as long as it may and then
+/// says only that. A server that takes one now has too few of ours.
+async fn cause(pool: &PgPool) -> Error {
+    let options = pool.connect_options();
+    match timeout(DIAGNOSIS, PgConnection::connect_with(&options)).await {
+        Ok(Ok(connection)) => {
+            // It was only to see; how it ends does not matter.
+            timeout(DIAGNOSIS, connection.close()).await.ok();
+            Error::PoolTimedOut
+        }
+        Ok(Err(error)) => error,
+        Err(_) => Error::Io(io::ErrorKind::TimedOut.into()),
+    }
+}
