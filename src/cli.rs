@@ -14,6 +14,10 @@ mod demo;
 mod exit;
 mod failure;
 mod migrate;
+mod pause;
+mod progress;
+mod rebase;
+mod resume;
 mod retry;
 mod run;
 #[cfg(feature = "sandbox")]
@@ -85,6 +89,18 @@ async fn dispatch(command: Command, shutdown: Shutdown) -> Result<Exit, Failure>
         Command::Status(args) => {
             let (settings, _telemetry) = ready(Output::Stderr)?;
             status::run(&settings, &args, &shutdown).await
+        }
+        Command::Pause(args) => {
+            let (settings, _telemetry) = ready(Output::Stderr)?;
+            pause::run(&settings, &args).await
+        }
+        Command::Resume => {
+            let (settings, _telemetry) = ready(Output::Stderr)?;
+            resume::run(&settings).await
+        }
+        Command::Rebase(args) => {
+            let (settings, _telemetry) = ready(Output::Stderr)?;
+            rebase::run(&settings, &args, &shutdown).await
         }
         Command::Retry(args) => {
             let (settings, _telemetry) = ready(Output::Stderr)?;

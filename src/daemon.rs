@@ -14,6 +14,7 @@ use crate::{
     failpoint::{self, Point},
     ledger::Ledger,
     metrics::Metrics,
+    place::Place,
     plan::Names,
     postgres,
     queue::{self, Queue},
@@ -24,6 +25,7 @@ use crate::{
     telemetry::Chain,
     trouble::Trouble,
     watchdog::{self, Alarm, Watchdog},
+    watched,
     worker::{self, Worker},
 };
 
@@ -104,10 +106,17 @@ pub async fn run(settings: &Settings, shutdown: Shutdown) -> Result<(), Error> {
         sweep: Arc::clone(&sweep),
         changed,
     });
+    let place = Place::new(
+        pool.clone(),
+        queue.clone(),
+        client.clone(),
+        settings.salesforce.external_id_prefix.clone(),
+    );
     let worker = Worker::new(worker::Context {
         ledger: ledger.clone(),
         queue: queue.clone(),
         salesforce: client.clone(),
+        place: place.clone(),
         options: worker_options(settings),
         metrics: Arc::clone(&metrics),
         pushed,
@@ -124,7 +133,9 @@ pub async fn run(settings: &Settings, shutdown: Shutdown) -> Result<(), Error> {
     };
 
     let mut loops = Loops::new(watchdog);
+    loops.start("place", place.watch(shutdown.clone()));
     loops.start("worker", worker.run(shutdown.clone()));
+    loops.start("watched", watched::watch(pool.clone(), shutdown.clone()));
     loops.start("capture", capture.run(shutdown.clone()));
     loops.start("listener", listener.run(shutdown.clone()));
     loops.start("metrics", reporter.run(shutdown.clone()));

@@ -23,10 +23,14 @@
 //! - `{name}:filled`: exists as long as Redis has its memory. When it is gone,
 //!   everything pending has to be offered again.
 //! - `{name}:salesforce`: how a daemon finds Salesforce, for `status`.
+//! - `{name}:token`: the highest fencing token that was used; an older database
+//!   is told by it.
+//! - `{name}:elsewhere`: why a daemon reports nothing, for `status`.
 
 mod claim;
 mod connection;
 mod health;
+mod place;
 mod scripts;
 
 use std::{sync::Arc, time::Duration};

@@ -20,7 +20,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+};
 
 pub use deliver::{Delivered, deliver};
 pub use gate::{Cause, Gate, Permit, Sent, Turn};
@@ -32,6 +35,7 @@ use crate::{
     failpoint::{self, Point},
     ledger::Ledger,
     metrics::Metrics,
+    place::{Place, Standing},
     queue::Queue,
     salesforce::{Client, Error as SalesforceError},
     shutdown::Shutdown,
@@ -82,6 +86,8 @@ pub struct Context {
     pub queue: Queue,
     /// Salesforce.
     pub salesforce: Client,
+    /// Whether to report.
+    pub place: Place,
     /// How the worker works.
     pub options: Options,
     /// What the worker did.
@@ -103,6 +109,7 @@ pub struct Worker {
     hands: Vec<Weak<Hand>>,
     gate: Gate,
     alone: Alone,
+    standing: watch::Receiver<Standing>,
     redis: Trouble,
     postgres: Trouble,
     in_flight: usize,
@@ -118,6 +125,11 @@ pub struct Worker {
 
 /// How a task of the worker ended.
 enum Event {
+    /// Salesforce was asked which org it is, ahead of the first claim.
+    Asked {
+        trial: bool,
+        result: Result<(), SalesforceError>,
+    },
     Prepared {
         trial: bool,
         result: Result<Option<Vec<Parcel>>, prepare::Error>,
@@ -137,6 +149,7 @@ impl Worker {
     pub fn new(context: Context) -> Self {
         Self {
             gate: Gate::new(context.options.outage),
+            standing: context.place.standing(),
             context: Arc::new(context),
             tasks: JoinSet::new(),
             lanes: Lanes::default(),
@@ -162,6 +175,9 @@ impl Worker {
         let mut recovering = false;
         loop {
             failpoint::at(Point::WorkerLoop).await;
+            if self.standing.borrow().is_barred() {
+                self.give_back().await;
+            }
             self.start();
             let look = self.next_look;
             tokio::select! {
@@ -171,6 +187,7 @@ impl Worker {
                     self.ended(ended).await;
                 }
                 () = context.pushed.notified() => self.look_now(),
+                Ok(()) = self.standing.changed() => self.look_now(),
                 _ = recover.tick(), if !recovering => {
                     recovering = true;
                     let context = Arc::clone(&context);
@@ -227,7 +244,17 @@ impl Worker {
         if self.preparing || now < self.next_look || self.is_full() {
             return;
         }
+        let unasked = match *self.standing.borrow() {
+            Standing::Fine => false,
+            Standing::Unasked => true,
+            Standing::Unknown | Standing::Paused | Standing::Elsewhere => {
+                self.next_look = now + IDLE_LOOK.max;
+                return;
+            }
+        };
         match self.gate.permit(now) {
+            Permit::Full if unasked => self.ask(false),
+            Permit::Trial if unasked => self.ask(true),
             Permit::Full if !self.has_in_hand() && self.alone.starts() => self.claim_suspect(),
             Permit::Full => {
                 self.claim(
@@ -265,6 +292,15 @@ impl Worker {
         self.tasks.spawn(task);
     }
 
+    fn ask(&mut self, trial: bool) {
+        self.preparing = true;
+        let context = Arc::clone(&self.context);
+        self.spawn(context.options.silence, "the place", async move {
+            let result = context.place.ask().await;
+            Event::Asked { trial, result }
+        });
+    }
+
     fn claim(&mut self, most: usize, trial: bool) {
         self.preparing = true;
         self.look_again = false;
@@ -290,6 +326,9 @@ impl Worker {
 
     /// Sends the next parcel whose contracts are free, if there is one.
     fn send_one(&mut self, trial: bool) -> bool {
+        if self.standing.borrow().is_barred() {
+            return false;
+        }
         let Some((contracts, parcel)) = self.lanes.start() else {
             return false;
         };
@@ -313,6 +352,11 @@ impl Worker {
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         };
         match event {
+            Event::Asked { trial, result } => {
+                self.preparing = false;
+                let what = if trial { Sent::Trial } else { Sent::Straggler };
+                self.answered(what, result.err()).await;
+            }
             Event::Prepared { trial, result } => self.prepared(trial, result),
             Event::Landed {
                 trial,
@@ -376,6 +420,8 @@ impl Worker {
                     + match error {
                         prepare::Error::Queue(error) => self.redis.met(&error),
                         prepare::Error::Ledger(error) => self.postgres.met(&error),
+                        // Said where the place is watched.
+                        prepare::Error::OldToken => IDLE_LOOK.max,
                     };
                 if trial {
                     self.gate.trial_postponed();

@@ -65,6 +65,37 @@ Examples:
   usage-sync status --json            for a program")]
     Status(StatusArgs),
 
+    /// Stop reporting, in every daemon, until `resume`
+    #[command(after_help = "\
+Examples:
+  usage-sync pause                                   within 2 seconds
+  usage-sync pause --because 'contract clean-up'     and say why
+
+Changes of the app are still captured and wait in the database; what is in
+flight is finished. It holds over restarts. `usage-sync status` shows it.")]
+    Pause(PauseArgs),
+
+    /// Report again after `pause`
+    #[command(after_help = "\
+Examples:
+  usage-sync resume                   within 2 seconds; what waited goes out")]
+    Resume,
+
+    /// Confirm that reports go out from this database to this org from now on
+    #[command(after_help = "\
+Examples:
+  usage-sync rebase --dry-run         what was written down, what is, what would be done
+  usage-sync rebase                   do it
+
+After a backup was restored, the database moved or was upgraded, or the org
+became another one, daemons report nothing and say so. This reads all usage
+records of the org (one call for 2000), marks what differs from the ledger, so
+that it is reported anew or withdrawn, and lets the daemons go on. Stop whatever
+still reports from the old database first. On a copy for staging do not run it
+with production's SALESFORCE_ variables: it would make the copy the place that
+bills. Interrupted, it is run again.")]
+    Rebase(RebaseArgs),
+
     /// Report ads again now, at the tail of the queue
     #[command(after_help = "\
 Examples:
@@ -106,11 +137,13 @@ impl Command {
     /// others hold nothing and end there and then.
     pub(crate) fn drains(&self) -> bool {
         match self {
-            Self::Run | Self::Backfill(_) => true,
+            Self::Run | Self::Backfill(_) | Self::Rebase(_) => true,
             #[cfg(feature = "sandbox")]
             Self::Demo(_) | Self::Sandbox(_) => true,
             Self::Status(args) => args.watch,
-            Self::Migrate | Self::Check(_) | Self::Retry(_) => false,
+            Self::Migrate | Self::Check(_) | Self::Retry(_) | Self::Pause(_) | Self::Resume => {
+                false
+            }
         }
     }
 }
@@ -130,6 +163,20 @@ pub(crate) struct StatusArgs {
     /// Print again and again, until Ctrl-C
     #[arg(long)]
     pub(crate) watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PauseArgs {
+    /// Why, for whoever looks at the status
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) because: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RebaseArgs {
+    /// Compare, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,21 +1,14 @@
 //! `usage-sync backfill`: every ad of the view is looked at again.
 
-use std::{
-    io::Write as _,
-    time::{Duration, Instant},
-};
+use std::io::Write as _;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use sqlx::{PgPool, types::time::OffsetDateTime};
 use usage_sync::{outbox, settings::Settings, shutdown::Shutdown};
 
-use super::{Exit, Failure, args::BackfillArgs, connect};
+use super::{Exit, Failure, args::BackfillArgs, connect, progress::Progress};
 
 /// Ads a page: one short transaction beside live traffic.
 const PAGE: i32 = 1000;
-
-/// Off a terminal, a line this often.
-const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// Enqueues the ads of the view in pages, then those that have records in
 /// Salesforce and are no longer in the view. Looking at an ad twice costs
@@ -29,7 +22,7 @@ pub(super) async fn run(
     let total = outbox::count_of_view(&pool)
         .await
         .map_err(connect::failed)?;
-    let mut progress = Progress::of(total);
+    let mut progress = Progress::of("backfill", "ads", total);
     let since = args.since.map(|day| day.midnight().assume_utc());
 
     let mut after = args.after.clone();
@@ -49,13 +42,13 @@ pub(super) async fn run(
             writeln!(
                 std::io::stderr(),
                 "stopped after {} ads; go on with: usage-sync backfill --after '{last}'",
-                progress.done
+                progress.done()
             )?;
             return Ok(Exit::Interrupted);
         }
         after = Some(last);
     }
-    let of_view = progress.done;
+    let of_view = progress.done();
     // Which of those that are gone changed lately, nobody knows.
     let gone = if since.is_none() {
         left_over(&pool, args.dry_run, &mut progress).await?
@@ -110,41 +103,4 @@ fn explain_since(error: usage_sync::ledger::Error, since: Option<OffsetDateTime>
             .remedy("add the column to the view, or leave --since out: a backfill of all ads sends only what differs");
     }
     connect::failed(error)
-}
-
-/// A bar on a terminal, a line from time to time elsewhere.
-struct Progress {
-    bar: ProgressBar,
-    total: u64,
-    done: usize,
-    said: Instant,
-}
-
-impl Progress {
-    fn of(total: u64) -> Self {
-        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} ads, {per_sec}, {eta} left");
-        let bar = ProgressBar::new(total);
-        Self {
-            bar: match style {
-                Ok(style) => bar.with_style(style),
-                Err(_) => bar,
-            },
-            total,
-            done: 0,
-            said: Instant::now(),
-        }
-    }
-
-    fn add(&mut self, more: usize) {
-        self.done += more;
-        self.bar.inc(more as u64);
-        if self.bar.is_hidden() && self.said.elapsed() >= SAY_EVERY {
-            tracing::info!(done = self.done, total = self.total, "backfill goes on");
-            self.said = Instant::now();
-        }
-    }
-
-    fn end(&self) {
-        self.bar.finish_and_clear();
-    }
 }

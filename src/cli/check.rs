@@ -1,6 +1,7 @@
 //! `usage-sync check`: everything that has to be in place, and what to do
 //! where it is not.
 
+mod place;
 mod postgres;
 mod redis;
 mod salesforce;
@@ -74,16 +75,18 @@ impl Item {
 
 /// Looks at everything and says how it stands. Changes nothing.
 pub(super) async fn run(settings: &Settings, args: &CheckArgs) -> Result<Exit, Failure> {
-    let (database, queue, org) = tokio::join!(
+    let (database, queue, org, place) = tokio::join!(
         postgres::check(settings),
         redis::check(settings),
         salesforce::check(settings),
+        place::check(settings),
     );
     // Whoever gets here has settings without a fault.
     let mut items = vec![Item::ok("settings", "complete and consistent")];
     items.extend(database);
     items.extend(queue);
     items.extend(org);
+    items.extend(place);
     print(&items, args.json, settings.log.color)?;
     let failed = items.iter().any(|item| item.state == State::Failed);
     Ok(if failed { Exit::Found } else { Exit::Done })

@@ -3,13 +3,15 @@
 use std::{io::Write as _, time::Duration};
 
 use serde::Serialize;
-use sqlx::types::time::OffsetDateTime;
+use sqlx::{PgPool, types::time::OffsetDateTime};
 use time::format_description::well_known::Rfc3339;
 use usage_sync::{
     ledger::{Ledger, Overview},
+    place,
     queue::{Depth, Health, Queue},
     settings::Settings,
     shutdown::Shutdown,
+    watched,
 };
 
 use super::{Exit, Failure, args::StatusArgs, connect};
@@ -24,7 +26,22 @@ struct Status {
     rejected: i64,
     lag_seconds: f64,
     paused: bool,
+    paused_since: Option<String>,
+    paused_because: Option<String>,
+    /// Why nothing is reported from here, if that is so.
+    elsewhere: Option<String>,
+    /// Why changes of the app are missed, if they are.
+    unwatched: Option<String>,
+    place: Pinned,
     salesforce: Salesforce,
+}
+
+/// The place that was written down at the first report.
+#[derive(Debug, Serialize)]
+struct Pinned {
+    org: Option<String>,
+    database: Option<String>,
+    since: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -43,9 +60,12 @@ pub(super) async fn run(
 ) -> Result<Exit, Failure> {
     let pool = connect::postgres(settings).await?;
     let queue = connect::redis(settings).await?;
-    let ledger = Ledger::new(pool, usage_sync::daemon::names(&settings.salesforce));
+    let ledger = Ledger::new(
+        pool.clone(),
+        usage_sync::daemon::names(&settings.salesforce),
+    );
     loop {
-        let status = read(&ledger, &queue).await?;
+        let status = read(&pool, &ledger, &queue).await?;
         print(&status, args.json)?;
         if !args.watch {
             return Ok(Exit::Done);
@@ -57,7 +77,7 @@ pub(super) async fn run(
     }
 }
 
-async fn read(ledger: &Ledger, queue: &Queue) -> Result<Status, Failure> {
+async fn read(pool: &PgPool, ledger: &Ledger, queue: &Queue) -> Result<Status, Failure> {
     let Overview {
         pending,
         rejected,
@@ -70,28 +90,48 @@ async fn read(ledger: &Ledger, queue: &Queue) -> Result<Status, Failure> {
     };
     let depth = queue.depth().await.map_err(no_redis)?;
     let health = queue.health().await.map_err(no_redis)?;
+    let used = queue.used_token(0).await.map_err(no_redis)?;
+    let row = place::look(pool).await.map_err(connect::failed)?;
+    // The org is known to those who log in.
+    let elsewhere = match place::judge(&row, None, used) {
+        Some(elsewhere) => Some(elsewhere.to_string()),
+        None => queue.elsewhere().await.map_err(no_redis)?,
+    };
+    let unwatched = watched::look(pool).await.map_err(connect::failed)?;
     Ok(Status {
         queue: depth,
         pending,
         rejected,
         lag_seconds,
-        paused: false,
+        paused: row.paused_since.is_some(),
+        paused_since: row.paused_since.and_then(rfc3339),
+        paused_because: row.paused_because,
+        elsewhere,
+        unwatched: unwatched.map(|unwatched| unwatched.to_string()),
+        place: Pinned {
+            org: row.org_id,
+            database: row.cluster_id,
+            since: row.pinned_at.and_then(rfc3339),
+        },
         salesforce: Salesforce::from(health),
     })
 }
 
 impl From<Option<Health>> for Salesforce {
     fn from(health: Option<Health>) -> Self {
-        let since = health.and_then(|health| {
-            let since = OffsetDateTime::from_unix_timestamp(health.since).ok()?;
-            since.format(&Rfc3339).ok()
-        });
+        let since = health
+            .and_then(|health| OffsetDateTime::from_unix_timestamp(health.since).ok())
+            .and_then(rfc3339);
         Self {
             up: health.map(|health| health.up),
             since,
             api_calls_left: health.and_then(|health| health.api_calls_left),
         }
     }
+}
+
+fn rfc3339(time: OffsetDateTime) -> Option<String> {
+    time.format(&Rfc3339).ok()
 }
 
 fn print(status: &Status, json: bool) -> Result<(), Failure> {
@@ -102,6 +142,26 @@ fn print(status: &Status, json: bool) -> Result<(), Failure> {
         })?;
         writeln!(out, "{text}")?;
         return Ok(());
+    }
+    if let Some(elsewhere) = &status.elsewhere {
+        writeln!(
+            out,
+            "REPORTS NOTHING {elsewhere}\n                `usage-sync check` says what to do"
+        )?;
+    }
+    if let Some(since) = &status.paused_since {
+        let because = status
+            .paused_because
+            .as_deref()
+            .map(|because| format!(": {because}"));
+        writeln!(
+            out,
+            "PAUSED          since {since}{}\n                `usage-sync resume` ends it",
+            because.unwrap_or_default()
+        )?;
+    }
+    if let Some(unwatched) = &status.unwatched {
+        writeln!(out, "CHANGES MISSED  {unwatched}")?;
     }
     let salesforce = match (status.salesforce.up, &status.salesforce.since) {
         (Some(true), Some(since)) => format!("up since {since}"),

@@ -13,6 +13,8 @@ pub(super) struct Keys {
     pub(super) deaths: String,
     pub(super) filled: String,
     pub(super) salesforce: String,
+    pub(super) token: String,
+    pub(super) elsewhere: String,
 }
 
 /// One for each operation. Redis forgets them when it restarts; the crate then
@@ -28,6 +30,7 @@ pub(super) struct Scripts {
     pub(super) release: Script,
     pub(super) renew: Script,
     pub(super) recover: Script,
+    pub(super) token: Script,
 }
 
 impl Keys {
@@ -42,6 +45,8 @@ impl Keys {
             deaths: key("deaths"),
             filled: key("filled"),
             salesforce: key("salesforce"),
+            token: key("token"),
+            elsewhere: key("elsewhere"),
         }
     }
 }
@@ -59,6 +64,7 @@ impl Scripts {
             release: Script::new(include_str!("release.lua")),
             renew: Script::new(include_str!("renew.lua")),
             recover: Script::new(include_str!("recover.lua")),
+            token: Script::new(include_str!("token.lua")),
         }
     }
 }

@@ -93,6 +93,12 @@ impl Client {
         Ok(self.session(None, deadline).await?.identity.clone())
     }
 
+    /// Who we are to Salesforce as the newest login told; asks nobody.
+    pub fn identity(&self) -> Option<Identity> {
+        let session = self.shared.sessions.known()?;
+        Some(session.identity.clone())
+    }
+
     /// The org's calls of the last 24 hours, as the newest answer told them.
     pub fn api_usage(&self) -> Option<ApiUsage> {
         *self

@@ -37,6 +37,8 @@ pub(super) enum Error {
     Queue(#[from] queue::Error),
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
+    #[error("the database handed out a fencing token that was used before")]
+    OldToken,
 }
 
 /// Claims up to `most` ads. `None` when none waits.
@@ -95,8 +97,15 @@ async fn parcels_of(
     hand: &Arc<Hand>,
     ids: &[String],
 ) -> Result<Vec<Parcel>, Error> {
+    let used = context.place.highest_used();
     let mut fence = context.ledger.fence(ids).await?;
     let ads = fence.take_ads();
+    if ads.iter().any(|ad| ad.token <= used) {
+        // The database was restored to an earlier state under our feet.
+        context.place.look_now();
+        return Err(Error::OldToken);
+    }
+    let newest = ads.iter().map(|ad| ad.token).max().unwrap_or(0);
     let known: HashSet<&str> = ads.iter().map(|ad| ad.ad_id.as_str()).collect();
     let strangers: Vec<String> = ids
         .iter()
@@ -116,6 +125,7 @@ async fn parcels_of(
         });
     }
     fence.commit().await?;
+    context.place.used(newest);
 
     if !settled.is_empty() {
         context.settle(hand, None, &settled, None).await?;

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, postgres::PgListener};
-use usage_sync::{daemon, postgres, schema, settings::Settings};
+use usage_sync::{daemon, postgres, schema, settings::Settings, telemetry::Chain, watched};
 
 use super::{super::connect, Item};
 
@@ -60,7 +60,7 @@ async fn look(connection: &mut PgConnection, pool: &PgPool) -> Vec<Item> {
     items.push(columns);
     if readable {
         items.push(index(connection).await);
-        items.push(watched(connection).await);
+        items.push(watched(pool, connection).await);
     }
     items
 }
@@ -244,18 +244,23 @@ fn filters(plan: &Value, ids: &str, tables: &mut BTreeSet<String>) {
 
 /// Which tables are watched, and which the view reads besides: a change of
 /// those is only found by a backfill, which may be meant so.
-async fn watched(connection: &mut PgConnection) -> Item {
+async fn watched(pool: &PgPool, connection: &mut PgConnection) -> Item {
     const NAME: &str = "watched tables";
+    match watched::look(pool).await {
+        Ok(None) => {}
+        Ok(Some(unwatched)) => {
+            return Item::failed(NAME, unwatched.to_string(), unwatched.remedy());
+        }
+        Err(error) => {
+            let remedy = "run `usage-sync migrate`";
+            return Item::failed(NAME, Chain(&error).to_string(), remedy);
+        }
+    }
     let tables: Result<(Vec<String>, Vec<String>), sqlx::Error> =
         sqlx::query_as(include_str!("watched.sql"))
             .fetch_one(connection)
             .await;
     match tables {
-        Ok((watched, _)) if watched.is_empty() => Item::warning(
-            NAME,
-            "none: no change of the app is captured",
-            "call usage_sync.watch(table, key) for each table that the view reads, in a migration of the app",
-        ),
         Ok((watched, unwatched)) if unwatched.is_empty() => Item::ok(NAME, watched.join(", ")),
         Ok((watched, unwatched)) => Item::ok(
             NAME,

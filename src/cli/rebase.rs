@@ -1,0 +1,237 @@
+//! `usage-sync rebase`: reports go out from this database to this org from now
+//! on.
+
+use std::io::Write as _;
+
+use sqlx::PgPool;
+use time::format_description::well_known::Rfc3339;
+use usage_sync::{
+    place::{
+        self, Row,
+        rebase::{Difference, Rebase},
+    },
+    queue::Queue,
+    salesforce::{self, Client, Identity},
+    settings::Settings,
+    shutdown::Shutdown,
+    telemetry::Chain,
+};
+
+use super::{
+    Exit, Failure,
+    args::{BackfillArgs, RebaseArgs},
+    backfill, connect,
+    progress::Progress,
+};
+
+/// Says what was written down, what is, and what differs; then makes ledger and
+/// tokens fit, queues all ads, and writes the new place down. Asks nothing: to
+/// call it is the answer.
+pub(super) async fn run(
+    settings: &Settings,
+    args: &RebaseArgs,
+    shutdown: &Shutdown,
+) -> Result<Exit, Failure> {
+    let pool = connect::postgres(settings).await?;
+    let queue = connect::redis(settings).await?;
+    let (client, identity) = login(settings).await?;
+    let row = place::look(&pool).await.map_err(connect::failed)?;
+    let remembered = remembered(&queue).await?;
+    describe(&row, &identity, remembered)?;
+
+    let prefix = &settings.salesforce.external_id_prefix;
+    let mut rebase = Rebase::begin(&pool, prefix, row.newest)
+        .await
+        .map_err(connect::failed)?;
+    if !read_org(&client, prefix, &mut rebase, shutdown).await? {
+        return interrupted();
+    }
+    let difference = rebase.compare().await.map_err(connect::failed)?;
+    tell(&difference)?;
+    if args.dry_run {
+        writeln!(std::io::stdout(), "\nnothing was changed")?;
+        return Ok(Exit::Done);
+    }
+    if !put_in_doubt(&mut rebase, &difference, shutdown).await? {
+        return interrupted();
+    }
+    if !look_at_all(settings, shutdown).await? {
+        return interrupted();
+    }
+    let remembered = self::remembered(&queue).await?;
+    rebase
+        .confirm(&identity.org_id, remembered)
+        .await
+        .map_err(connect::failed)?;
+    confirmed(&pool).await
+}
+
+async fn login(settings: &Settings) -> Result<(Client, Identity), Failure> {
+    let client = Client::new(&settings.salesforce).map_err(|error| refused(&error))?;
+    let identity = client.login().await.map_err(|error| refused(&error))?;
+    Ok((client, identity))
+}
+
+fn refused(error: &salesforce::Error) -> Failure {
+    let failure = Failure::new(Exit::Unavailable, "salesforce does not do its part").because(error);
+    failure.remedy(
+        error
+            .remedy()
+            .unwrap_or("run it again once Salesforce answers; nothing was written down"),
+    )
+}
+
+async fn remembered(queue: &Queue) -> Result<i64, Failure> {
+    queue.used_token(0).await.map_err(|error| {
+        Failure::new(Exit::Unavailable, "redis does not answer")
+            .because(&error)
+            .remedy("start it, or correct REDIS_URL")
+    })
+}
+
+fn describe(row: &Row, identity: &Identity, remembered: i64) -> Result<(), Failure> {
+    let mut out = std::io::stdout();
+    match (&row.org_id, &row.cluster_id, row.pinned_at) {
+        (Some(org), Some(cluster), Some(at)) => writeln!(
+            out,
+            "written down  org {org}, database {cluster}, at {}",
+            at.format(&Rfc3339).unwrap_or_default()
+        )?,
+        _ => writeln!(out, "written down  nothing yet")?,
+    }
+    writeln!(
+        out,
+        "now           org {} at {}, database {}",
+        identity.org_id, identity.instance_url, row.cluster
+    )?;
+    writeln!(
+        out,
+        "tokens        {} here, {remembered} remembered by redis",
+        row.newest
+    )?;
+    Ok(())
+}
+
+/// Reads every record of the org that is ours; false if a stop came first.
+async fn read_org(
+    client: &Client,
+    prefix: &str,
+    rebase: &mut Rebase,
+    shutdown: &Shutdown,
+) -> Result<bool, Failure> {
+    let mut progress = Progress::of("reading the org", "records", 0);
+    let mut records = client.own_records(prefix);
+    while let Some(page) = records.next().await.map_err(|error| refused(&error))? {
+        progress.is_of(records.total().unwrap_or(0));
+        rebase.take(&page).await.map_err(connect::failed)?;
+        progress.add(page.len());
+        if shutdown.is_stopping() {
+            progress.end();
+            return Ok(false);
+        }
+    }
+    progress.end();
+    writeln!(
+        std::io::stdout(),
+        "org           {} records",
+        progress.done()
+    )?;
+    Ok(true)
+}
+
+fn tell(difference: &Difference) -> Result<(), Failure> {
+    let mut out = std::io::stdout();
+    let Difference {
+        missing,
+        other,
+        unknown,
+        unwanted,
+        ads,
+    } = difference;
+    writeln!(
+        out,
+        "missing       {missing} records that the ledger has and the org has not"
+    )?;
+    writeln!(
+        out,
+        "other         {other} records that were written since, or under another id"
+    )?;
+    writeln!(
+        out,
+        "unknown       {unknown} records that the org has and the ledger has not"
+    )?;
+    if *unwanted > 0 {
+        writeln!(
+            out,
+            "              of those the app wants {unwanted} no longer, or never did: they are WITHDRAWN"
+        )?;
+    }
+    writeln!(out, "concerned     {ads} ads, which are looked at anew")?;
+    Ok(())
+}
+
+/// False if a stop came first.
+async fn put_in_doubt(
+    rebase: &mut Rebase,
+    difference: &Difference,
+    shutdown: &Shutdown,
+) -> Result<bool, Failure> {
+    let blank = rebase.blank().await.map_err(connect::failed)?;
+    let ads = u64::try_from(difference.ads).unwrap_or(0);
+    let mut progress = Progress::of("marking what differs", "ads", ads);
+    let mut after: Option<String> = None;
+    while let Some((last, count)) = rebase
+        .doubt(after.as_deref(), &blank)
+        .await
+        .map_err(connect::failed)?
+    {
+        after = Some(last);
+        progress.add(count);
+        if shutdown.is_stopping() {
+            progress.end();
+            return Ok(false);
+        }
+    }
+    progress.end();
+    Ok(true)
+}
+
+/// The database may have come without its triggers firing: every ad is looked
+/// at, which costs a call only where something differs.
+async fn look_at_all(settings: &Settings, shutdown: &Shutdown) -> Result<bool, Failure> {
+    let everything = BackfillArgs {
+        since: None,
+        after: None,
+        dry_run: false,
+    };
+    let exit = backfill::run(settings, &everything, shutdown).await?;
+    Ok(exit == Exit::Done)
+}
+
+async fn confirmed(pool: &PgPool) -> Result<Exit, Failure> {
+    let mut out = std::io::stdout();
+    writeln!(
+        out,
+        "\nwritten down: reports go out from here, within seconds"
+    )?;
+    match place::look(pool).await {
+        Ok(row) if row.paused_since.is_some() => {
+            writeln!(
+                out,
+                "reporting is paused all the same: `usage-sync resume` ends that"
+            )?;
+        }
+        Ok(_) => {}
+        // It was only to remind.
+        Err(error) => tracing::debug!(error = %Chain(&error), "the place cannot be read"),
+    }
+    Ok(Exit::Done)
+}
+
+fn interrupted() -> Result<Exit, Failure> {
+    writeln!(
+        std::io::stderr(),
+        "stopped before the end, and nothing was written down: run `usage-sync rebase` again"
+    )?;
+    Ok(Exit::Interrupted)
+}

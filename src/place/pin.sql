@@ -1,0 +1,7 @@
+-- Writes down the place, unless something was reported under another one. No
+-- token taken means that nothing was.
+insert into usage_sync.place as place (org_id, cluster_id, pinned_at)
+values ($1, usage_sync.cluster(), clock_timestamp())
+on conflict (one) do update
+set org_id = excluded.org_id, cluster_id = excluded.cluster_id, pinned_at = excluded.pinned_at
+where place.org_id is null or not (select is_called from usage_sync.token)

@@ -1,0 +1,11 @@
+-- What a person is told. Unwanted is what the app does not have.
+select
+    count(*) filter (where kind = 'missing') as missing,
+    count(*) filter (where kind = 'other') as other,
+    count(*) filter (where kind = 'unknown') as unknown,
+    count(*) filter (where kind = 'unknown' and wanted.ad_id is null) as unwanted,
+    count(distinct difference.ad_id) as ads
+from pg_temp.org_difference as difference
+left join usage_sync.wanted(
+    (select coalesce(array_agg(distinct ad_id), '{}') from pg_temp.org_difference where kind = 'unknown')
+) as wanted using (ad_id, line)
