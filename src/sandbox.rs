@@ -183,6 +183,13 @@ impl Sandbox {
         &self.base_url
     }
 
+    /// Stands behind another address, such as a proxy's: that one is answered
+    /// as `instance_url` from the next login on.
+    pub fn stand_behind(&self, url: &str) {
+        url.trim_end_matches('/')
+            .clone_into(&mut lock(&self.service.access).base_url);
+    }
+
     /// Where the control endpoint is.
     pub fn control_url(&self) -> String {
         format!("{}/control", self.base_url)
@@ -221,6 +228,11 @@ impl Sandbox {
     /// Lets something go wrong; answers the number of the fault.
     pub fn fault(&self, plan: Plan) -> u64 {
         lock(&self.service.faults).add(plan)
+    }
+
+    /// One fault is over.
+    pub fn end_fault(&self, number: u64) {
+        lock(&self.service.faults).remove(Some(number));
     }
 
     /// Nothing goes wrong any more.

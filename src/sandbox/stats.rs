@@ -22,7 +22,7 @@ pub struct Stats {
     pub lock_meetings: u64,
     /// Requests that gave up waiting for one.
     pub lock_timeouts: u64,
-    /// Requests at work now.
+    /// Requests at work now, or still to be carried out.
     pub in_flight: u64,
     /// The most there ever were at once.
     pub max_in_flight: u64,

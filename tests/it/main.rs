@@ -15,6 +15,7 @@ mod demo;
 mod end_to_end;
 mod ledger;
 mod local;
+mod model;
 mod packaging;
 mod queue;
 mod salesforce;

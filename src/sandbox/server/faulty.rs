@@ -14,7 +14,7 @@ use super::super::org::{Circumstances, StagedRefusal};
 use super::super::refusal::Refusal;
 use super::super::rest::Reply;
 use super::super::service::{Service, lock};
-use super::{Answer, Incoming, carry_out, pack, unauthorized};
+use super::{Answer, Incoming, OnDrop, carry_out, pack, unauthorized};
 
 /// How much of an endless answer comes at a time, and how soon after the last.
 const CHUNK: usize = 64 << 10;
@@ -51,7 +51,10 @@ pub(super) async fn answer(
         Effect::DropBefore => return None,
         Effect::LateLanding { after_ms } => {
             let service = Arc::clone(service);
+            lock(&service.stats).began();
+            let landed = OnDrop(Arc::clone(&service));
             tokio::spawn(async move {
+                let _landed = landed;
                 sleep(Duration::from_millis(after_ms)).await;
                 carry_out(&service, incoming, Circumstances::default()).await;
             });

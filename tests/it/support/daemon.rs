@@ -49,6 +49,11 @@ impl Daemon {
         }
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has printed, on both streams.
     pub(crate) fn log(&self) -> String {
         self.log.lock().expect("no reader panics").clone()
