@@ -315,7 +315,7 @@ impl Worker {
         self.preparing = true;
         self.look_again = false;
         let context = Arc::clone(&self.context);
-        self.tasks.spawn(async move {
+        self.spawn(watchdog::PATIENCE, "a claim", async move {
             let result = alone::prepare(&context).await;
             Event::Prepared {
                 trial: false,
