@@ -84,14 +84,14 @@ impl Capture {
     /// A capture that has seen nothing yet.
     pub fn new(context: Context) -> Self {
         Self {
-            context,
             postgres: Trouble::with("postgres"),
-            redis: Trouble::with("redis"),
+            redis: context.queue.trouble(),
             rush: Rush::default(),
             awake: None,
             last_rush: Instant::now(),
             backlog: None,
             untold: false,
+            context,
         }
     }
 

@@ -37,7 +37,7 @@ use std::{sync::Arc, time::Duration};
 
 use redis::{Script, aio::ConnectionManager};
 
-use crate::settings;
+use crate::{settings, trouble::Trouble};
 
 pub use claim::{Claim, DEATHS, Suspect};
 pub use connection::{Server, server};
@@ -127,6 +127,7 @@ pub struct Queue {
     scripts: Arc<Scripts>,
     max: usize,
     lease: Duration,
+    trouble: Trouble,
 }
 
 impl Queue {
@@ -150,7 +151,14 @@ impl Queue {
             scripts: Arc::new(Scripts::new()),
             max: settings.max,
             lease: settings.lease,
+            trouble: Trouble::with("redis"),
         }
+    }
+
+    /// For a loop to say that Redis does not answer: said once for all loops
+    /// that have this queue.
+    pub fn trouble(&self) -> Trouble {
+        self.trouble.clone()
     }
 
     /// What the server says of itself.

@@ -150,12 +150,12 @@ impl Worker {
         Self {
             gate: Gate::new(context.options.outage),
             standing: context.place.standing(),
+            redis: context.queue.trouble(),
             context: Arc::new(context),
             tasks: JoinSet::new(),
             lanes: Lanes::default(),
             hands: Vec::new(),
             alone: Alone::default(),
-            redis: Trouble::with("redis"),
             postgres: Trouble::with("postgres"),
             in_flight: 0,
             preparing: false,
@@ -393,7 +393,7 @@ impl Worker {
                 }
             }
             Ok(None) => {
-                self.redis.over();
+                self.redis_answers();
                 self.empty_looks += 1;
                 self.next_look = now + IDLE_LOOK.pause(self.empty_looks, chance());
                 self.nothing_to_try(trial, now);
@@ -408,7 +408,7 @@ impl Worker {
                 for parcel in parcels {
                     self.lanes.push(contracts(&parcel.ads), parcel);
                 }
-                self.redis.over();
+                self.redis_answers();
                 self.postgres.over();
                 if trial && !self.send_one(true) {
                     // Nothing of what was claimed had to be sent.
@@ -427,6 +427,13 @@ impl Worker {
                     self.gate.trial_postponed();
                 }
             }
+        }
+    }
+
+    /// A Redis that was away may have lost what it was told last.
+    fn redis_answers(&mut self) {
+        if self.redis.over() {
+            self.context.sweep.notify_one();
         }
     }
 

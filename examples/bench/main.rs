@@ -16,6 +16,7 @@
 //! Not measured: TLS, a network, anybody's Salesforce.
 
 mod app;
+mod backlog;
 mod daemon;
 mod latency;
 mod meter;
@@ -61,8 +62,22 @@ struct Options {
     #[arg(long, value_name = "DIRECTORY")]
     directory: Option<PathBuf>,
     /// Prints JSON
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
+    /// Instead of all that
+    #[command(subcommand)]
+    scenario: Option<Scenario>,
+}
+
+/// One thing that is measured by itself.
+#[derive(Debug, Clone, clap::Subcommand)]
+enum Scenario {
+    /// A backlog far larger than a Redis of 25 MB
+    Backlog {
+        /// Ads; each has two records
+        #[arg(long, default_value_t = 1_000_000)]
+        ads: u32,
+    },
 }
 
 /// How long Salesforce takes.
@@ -93,6 +108,8 @@ enum Error {
     Server(#[from] local::Error),
     #[error("the app's database did not do what the benchmark asked")]
     Postgres(#[from] sqlx::Error),
+    #[error("redis did not answer")]
+    Redis(#[from] redis::RedisError),
     #[error("the sandbox did not answer")]
     Sandbox(#[from] reqwest::Error),
     #[error("the sandbox answered something else than was asked for")]
@@ -136,10 +153,8 @@ fn main() -> ExitCode {
         .build()
         .map_err(Error::io("starting the threads"))
         .and_then(|runtime| runtime.block_on(measure_or_stop(&options)));
-    let printed = measured.and_then(|runs| {
-        let text = report::text(&runs, options.json);
-        writeln!(io::stdout(), "{text}").map_err(Error::io("printing"))
-    });
+    let printed =
+        measured.and_then(|text| writeln!(io::stdout(), "{text}").map_err(Error::io("printing")));
     match printed {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -152,23 +167,27 @@ fn main() -> ExitCode {
 }
 
 /// A signal ends the measurement, and with it everything that was started.
-async fn measure_or_stop(options: &Options) -> Result<Vec<report::Run>, Error> {
+async fn measure_or_stop(options: &Options) -> Result<String, Error> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate =
         signal(SignalKind::terminate()).map_err(Error::io("listening for signals"))?;
     tokio::select! {
-        runs = measure(options) => runs,
+        text = measure(options) => text,
         _ = tokio::signal::ctrl_c() => Err(Error::Stopped),
         _ = terminate.recv() => Err(Error::Stopped),
     }
 }
 
-async fn measure(options: &Options) -> Result<Vec<report::Run>, Error> {
+async fn measure(options: &Options) -> Result<String, Error> {
+    if let Some(Scenario::Backlog { ads }) = options.scenario {
+        let carried = backlog::run(options, ads).await?;
+        return Ok(carried.text(options.json));
+    }
     let mut runs = Vec::new();
     for mode in [Mode::Limit, Mode::Slow] {
         if options.only.is_none_or(|only| only == mode) {
             runs.push(phases::run(options, mode).await?);
         }
     }
-    Ok(runs)
+    Ok(report::text(&runs, options.json))
 }

@@ -33,6 +33,15 @@ pub(crate) struct Stage {
 impl Stage {
     /// Starts everything but the daemon.
     pub(crate) async fn set(options: &Options, mode: Mode) -> Result<Self, Error> {
+        Self::set_with(options, mode, RedisOptions::default()).await
+    }
+
+    /// As [`Stage::set`], with a Redis of its own kind.
+    pub(crate) async fn set_with(
+        options: &Options,
+        mode: Mode,
+        redis: RedisOptions,
+    ) -> Result<Self, Error> {
         let program = match &options.daemon {
             Some(program) => program.clone(),
             None => beside_this_program()?,
@@ -43,7 +52,7 @@ impl Stage {
             ..PostgresOptions::default()
         })
         .await?;
-        let redis = Redis::start(RedisOptions::default()).await?;
+        let redis = Redis::start(redis).await?;
         let org = Org::start(&program).await?;
         org.pretend(mode).await?;
         let database_url = postgres.create_database("app").await?;
@@ -75,6 +84,11 @@ impl Stage {
             ("SALESFORCE_MAX_CONCURRENCY", self.concurrency.to_string()),
         ];
         Daemon::start("the daemon", &self.program, &["run"], &environment)
+    }
+
+    /// Where Redis is.
+    pub(crate) fn redis_url(&self) -> String {
+        self.redis.url()
     }
 
     /// The ids of so many new ads, first and last.

@@ -6,9 +6,9 @@ use serde::Serialize;
 use sqlx::{PgPool, types::time::OffsetDateTime};
 use time::format_description::well_known::Rfc3339;
 use usage_sync::{
-    ledger::{Ledger, Overview},
+    ledger::{self, Ledger, Overview},
     place,
-    queue::{Depth, Health, Queue},
+    queue::{self, Depth, Health, Queue},
     settings::Settings,
     shutdown::Shutdown,
     watched,
@@ -21,7 +21,8 @@ const WATCH_EVERY: Duration = Duration::from_secs(2);
 /// The answer for programs. More keys may come, none goes.
 #[derive(Debug, Serialize)]
 struct Status {
-    queue: Depth,
+    /// Null when Redis does not answer.
+    queue: Option<Depth>,
     pending: i64,
     rejected: i64,
     lag_seconds: f64,
@@ -46,7 +47,7 @@ struct Pinned {
 
 #[derive(Debug, Serialize)]
 struct Salesforce {
-    /// Null when no daemon is there to know.
+    /// Null when no daemon is there to know, or Redis does not answer.
     up: Option<bool>,
     since: Option<String>,
     api_calls_left: Option<i64>,
@@ -59,16 +60,24 @@ pub(super) async fn run(
     shutdown: &Shutdown,
 ) -> Result<Exit, Failure> {
     let pool = connect::postgres(settings).await?;
-    let queue = connect::redis(settings).await?;
-    let ledger = Ledger::new(
-        pool.clone(),
-        usage_sync::daemon::names(&settings.salesforce),
-    );
+    let names = usage_sync::daemon::names(&settings.salesforce);
+    let ledger = Ledger::new(pool.clone(), names);
+    let mut queue = connect::redis(settings).await;
     loop {
-        let status = read(&pool, &ledger, &queue).await?;
-        print(&status, args.json)?;
+        let (engine, missing) = match ask(queue).await {
+            Ok((known, connected)) => {
+                queue = Ok(connected);
+                (Some(known), None)
+            }
+            Err(missing) => {
+                queue = connect::redis(settings).await;
+                (None, Some(missing))
+            }
+        };
+        let status = read(&pool, &ledger, engine).await;
+        print(&status.map_err(connect::failed)?, args.json)?;
         if !args.watch {
-            return Ok(Exit::Done);
+            return missing.map_or(Ok(Exit::Done), Err);
         }
         tokio::select! {
             () = tokio::time::sleep(WATCH_EVERY) => {}
@@ -77,43 +86,67 @@ pub(super) async fn run(
     }
 }
 
-async fn read(pool: &PgPool, ledger: &Ledger, queue: &Queue) -> Result<Status, Failure> {
+/// What only Redis knows.
+#[derive(Default)]
+struct Engine {
+    depth: Option<Depth>,
+    health: Option<Health>,
+    /// The highest fencing token that was used.
+    used: i64,
+    /// What the daemons say of their place.
+    elsewhere: Option<String>,
+}
+
+async fn ask(queue: Result<Queue, Failure>) -> Result<(Engine, Queue), Failure> {
+    let queue = queue?;
+    let asked = async {
+        Ok(Engine {
+            depth: Some(queue.depth().await?),
+            health: queue.health().await?,
+            used: queue.used_token(0).await?,
+            elsewhere: queue.elsewhere().await?,
+        })
+    };
+    let engine = asked.await.map_err(|error: queue::Error| {
+        Failure::new(Exit::Unavailable, "redis does not answer")
+            .because(&error)
+            .remedy("start it, or correct REDIS_URL")
+    })?;
+    Ok((engine, queue))
+}
+
+/// What Postgres knows is shown without Redis, too.
+async fn read(
+    pool: &PgPool,
+    ledger: &Ledger,
+    engine: Option<Engine>,
+) -> Result<Status, ledger::Error> {
+    let engine = engine.unwrap_or_default();
     let Overview {
         pending,
         rejected,
         lag_seconds,
-    } = ledger.overview().await.map_err(connect::failed)?;
-    let no_redis = |error| {
-        Failure::new(Exit::Unavailable, "redis does not answer")
-            .because(&error)
-            .remedy("start it, or correct REDIS_URL")
-    };
-    let depth = queue.depth().await.map_err(no_redis)?;
-    let health = queue.health().await.map_err(no_redis)?;
-    let used = queue.used_token(0).await.map_err(no_redis)?;
-    let row = place::look(pool).await.map_err(connect::failed)?;
+    } = ledger.overview().await?;
+    let row = place::look(pool).await?;
     // The org is known to those who log in.
-    let elsewhere = match place::judge(&row, None, used) {
-        Some(elsewhere) => Some(elsewhere.to_string()),
-        None => queue.elsewhere().await.map_err(no_redis)?,
-    };
-    let unwatched = watched::look(pool).await.map_err(connect::failed)?;
+    let elsewhere = place::judge(&row, None, engine.used);
+    let unwatched = watched::look(pool).await?;
     Ok(Status {
-        queue: depth,
+        queue: engine.depth,
         pending,
         rejected,
         lag_seconds,
         paused: row.paused_since.is_some(),
         paused_since: row.paused_since.and_then(rfc3339),
         paused_because: row.paused_because,
-        elsewhere,
+        elsewhere: elsewhere.map_or(engine.elsewhere, |elsewhere| Some(elsewhere.to_string())),
         unwatched: unwatched.map(|unwatched| unwatched.to_string()),
         place: Pinned {
             org: row.org_id,
             database: row.cluster_id,
             since: row.pinned_at.and_then(rfc3339),
         },
-        salesforce: Salesforce::from(health),
+        salesforce: Salesforce::from(engine.health),
     })
 }
 
@@ -166,6 +199,7 @@ fn print(status: &Status, json: bool) -> Result<(), Failure> {
     let salesforce = match (status.salesforce.up, &status.salesforce.since) {
         (Some(true), Some(since)) => format!("up since {since}"),
         (Some(false), Some(since)) => format!("DOWN since {since}"),
+        _ if status.queue.is_none() => String::from("unknown: redis does not answer"),
         _ => String::from("unknown: no daemon has written to Redis of late"),
     };
     let calls = match status.salesforce.api_calls_left {
@@ -174,11 +208,7 @@ fn print(status: &Status, json: bool) -> Result<(), Failure> {
     };
     writeln!(out, "salesforce      {salesforce}")?;
     writeln!(out, "api calls left  {calls}")?;
-    writeln!(
-        out,
-        "queue           {} ready, {} in hand, {} waiting out a backoff",
-        status.queue.ready, status.queue.claimed, status.queue.retry
-    )?;
+    writeln!(out, "queue           {}", queue(status.queue))?;
     writeln!(out, "pending         {} ads", status.pending)?;
     writeln!(out, "rejected        {} ads", status.rejected)?;
     let lag = Duration::from_secs_f64(status.lag_seconds.max(0.0).round());
@@ -191,4 +221,21 @@ fn print(status: &Status, json: bool) -> Result<(), Failure> {
         )?;
     }
     Ok(())
+}
+
+fn queue(depth: Option<Depth>) -> String {
+    let Some(depth) = depth else {
+        return String::from("unknown: redis does not answer");
+    };
+    let mut text = format!(
+        "{} ready, {} in hand, {} waiting out a backoff",
+        depth.ready, depth.claimed, depth.retry
+    );
+    if depth.suspects > 0 {
+        text += &format!(
+            ", {} to be handled alone since workers died with them",
+            depth.suspects
+        );
+    }
+    text
 }

@@ -220,11 +220,23 @@ async fn a_login_that_salesforce_refuses_shows_before_the_first_ad() {
 #[tokio::test]
 async fn commands_say_which_service_is_missing() {
     let world = World::new(1).await;
+    world
+        .app("insert into ad_product values (7, 'small', 0, 1)")
+        .await;
     world.redis.kill().await.expect("it is killed");
     let (exit, out) = world.command(&["status"]).await;
     assert_eq!(exit, 69);
     assert!(
         out.contains("redis does not answer") && out.contains("REDIS_URL"),
+        "{out}"
+    );
+    // Postgres knows all the same.
+    assert!(out.contains("pending         1 ads"), "{out}");
+    let (exit, out) = world.command(&["status", "--json"]).await;
+    let status: Value = serde_json::from_str(out.lines().next().expect("a line")).expect("JSON");
+    assert_eq!((exit, &status["pending"]), (69, &1.into()), "{out}");
+    assert!(
+        status["queue"].is_null() && status["salesforce"]["up"].is_null(),
         "{out}"
     );
 

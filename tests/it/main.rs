@@ -13,6 +13,7 @@ mod correction;
 mod delivery;
 mod demo;
 mod end_to_end;
+mod faults;
 mod ledger;
 mod local;
 mod model;

@@ -1,7 +1,10 @@
 //! The queue against a real Redis: every script and its rules.
 
 mod engine;
+mod hand;
+mod memory;
 mod random;
+mod suspects;
 
 use std::time::Duration;
 
@@ -388,4 +391,56 @@ async fn many_hands_take_every_id_once() {
 
     taken.sort();
     assert_eq!(taken, all);
+}
+
+#[tokio::test]
+async fn what_is_to_be_taken_is_found_behind_what_is_not() {
+    let Bench {
+        server: _server,
+        queue,
+        mut other,
+    } = bench().await;
+    let list = "{usage-sync}:queue";
+    queue.enqueue(&ids(["1"])).await.unwrap();
+    let hand = taken(&queue, 1).await.unwrap();
+    let pushed: [&[u8]; 4] = [b"\xff", b"1", b"\xfe", b"2"];
+    () = other.rpush(list, &pushed).await.unwrap();
+
+    // One at a time: three times there is nothing to take, and the list is not empty.
+    assert_eq!(claimed(&queue, 1).await, ["2"]);
+
+    queue.done(&hand, &hand.ids).await.unwrap();
+    assert_eq!(claimed(&queue, 1).await, ["1"]);
+}
+
+#[tokio::test]
+async fn what_waits_out_a_backoff_leaves_half_of_the_room_to_others() {
+    let Bench {
+        server: _server,
+        queue,
+        ..
+    } = bench_with(6, RedisOptions::default()).await;
+    let failing = ids(["1", "2", "3", "4", "5", "6"]);
+    queue.enqueue(&failing).await.unwrap();
+    let hand = taken(&queue, 10).await.unwrap();
+    // In an order of their own: 1 is due last.
+    let pauses: Vec<(String, Duration)> = failing
+        .iter()
+        .zip([6, 1, 5, 2, 4, 3].map(|hours| LONG * hours))
+        .map(|(id, pause)| (id.clone(), pause))
+        .collect();
+
+    let mut left = queue.retry(&hand, &pauses).await.unwrap();
+
+    left.sort();
+    let (gone, remaining): (Vec<String>, Vec<Duration>) = left.into_iter().unzip();
+    assert_eq!(gone, ["1", "3", "5"], "those that are due last");
+    assert!(
+        remaining.iter().all(|pause| *pause > LONG * 3),
+        "{remaining:?}"
+    );
+    assert_eq!(depth(&queue).await, (0, 0, 3));
+    let healthy = ids(["7", "8", "9", "10"]);
+    assert_eq!(queue.enqueue(&healthy).await.unwrap(), 1);
+    assert_eq!(claimed(&queue, 10).await, ["7", "8", "9"]);
 }

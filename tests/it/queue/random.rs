@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fastrand::Rng;
 use redis::{AsyncCommands, aio::MultiplexedConnection};
-use usage_sync::queue::{Claim, Queue};
+use usage_sync::queue::{Claim, DEATHS, Queue, Suspect};
 
 use super::{Bench, LONG, OVER, bench, open, recover_expired};
 use crate::support::{PATIENCE, wait_until};
@@ -28,6 +28,9 @@ struct Model {
     owed: BTreeSet<String>,
     /// Ids that wait out a backoff.
     resting: BTreeSet<String>,
+    /// With which ids how many workers died, those included that have them in
+    /// hand.
+    deaths: BTreeMap<String, u32>,
     log: Vec<String>,
 }
 
@@ -40,7 +43,7 @@ impl Model {
     }
 
     async fn step(&mut self) {
-        match self.rng.u32(0..12) {
+        match self.rng.u32(0..13) {
             0..=2 => self.change().await,
             3 => self.offer().await,
             4 => self.push().await,
@@ -48,6 +51,7 @@ impl Model {
             7..=8 => self.put_down().await,
             9 => self.die().await,
             10 => self.speak_from_the_grave().await,
+            11 => self.claim_suspect().await,
             _ => self.renew().await,
         }
         self.check().await;
@@ -88,8 +92,28 @@ impl Model {
             return;
         };
         self.log.push(format!("claim {most}: {:?}", claim.ids));
+        for id in &claim.ids {
+            let deaths = self.deaths.get(id).copied().unwrap_or_default();
+            assert!(deaths < DEATHS, "{id} is a suspect\n{}", self.story());
+        }
+        self.took(claim).await;
+    }
+
+    async fn claim_suspect(&mut self) {
+        let Some(Suspect { claim, deaths }) = self.queue.claim_suspect().await.unwrap() else {
+            return;
+        };
+        self.log.push(format!("suspect {:?}", claim.ids));
+        assert_eq!(self.deaths.get(&claim.ids[0]), Some(&deaths));
+        assert!(deaths >= DEATHS && claim.ids.len() == 1);
+        self.took(claim).await;
+    }
+
+    async fn took(&mut self, claim: Claim) {
+        self.queue.begin(&claim).await.unwrap();
         self.claims += 1;
         for id in &claim.ids {
+            *self.deaths.entry(id.clone()).or_default() += 1;
             let before = self.holder.insert(id.clone(), self.claims);
             assert_eq!(before, None, "{id} is in two hands\n{}", self.story());
             self.owed.remove(id);
@@ -110,16 +134,21 @@ impl Model {
             0..=1 => {
                 self.log.push(format!("done {id}"));
                 self.queue.done(&claim, &ids).await.unwrap();
+                self.deaths.remove(&id);
             }
             2 => {
                 self.log.push(format!("release {id}"));
                 self.queue.release(&claim, &ids).await.unwrap();
                 self.owed.insert(id.clone());
+                if let Some(deaths) = self.deaths.get_mut(&id) {
+                    *deaths -= 1;
+                }
             }
             _ => {
                 self.log.push(format!("retry {id}"));
                 let pause = [(id.clone(), LONG)];
                 self.queue.retry(&claim, &pause).await.unwrap();
+                self.deaths.remove(&id);
                 if !self.owed.contains(&id) {
                     self.resting.insert(id.clone());
                 }
@@ -137,7 +166,9 @@ impl Model {
             return;
         };
         self.log.push(format!("die with {:?}", claim.ids));
+        self.dying.begin(&claim).await.unwrap();
         for id in &claim.ids {
+            *self.deaths.entry(id.clone()).or_default() += 1;
             let holder = self.holder.get(id);
             assert_eq!(holder, None, "{id} is in two hands\n{}", self.story());
             self.owed.insert(id.clone());
@@ -175,9 +206,14 @@ impl Model {
             .lrange("{usage-sync}:queue", 0, -1)
             .await
             .unwrap();
+        let suspects: Vec<String> = self
+            .other
+            .zrange("{usage-sync}:suspects", 0, -1)
+            .await
+            .unwrap();
         for id in &self.owed {
             assert!(
-                ready.contains(id) || self.holder.contains_key(id),
+                ready.contains(id) || suspects.contains(id) || self.holder.contains_key(id),
                 "{id} is lost\n{}",
                 self.story()
             );
@@ -208,14 +244,19 @@ impl Model {
                 }
                 self.queue.done(&claim, &claim.ids).await.unwrap();
             }
+            while let Some(Suspect { claim, .. }) = self.queue.claim_suspect().await.unwrap() {
+                self.owed.remove(&claim.ids[0]);
+                self.queue.done(&claim, &claim.ids).await.unwrap();
+            }
             self.owed.is_empty()
         })
         .await;
         let depth = self.queue.depth().await.unwrap();
-        let left = depth.ready + depth.claimed + depth.retry;
-        assert_eq!(left, 0, "something is left over\n{story}");
+        assert_eq!(depth.total(), 0, "something is left over\n{story}");
         let marks: usize = self.other.scard("{usage-sync}:queued").await.unwrap();
         assert_eq!(marks, 0, "marks are left over\n{story}");
+        let counts: usize = self.other.hlen("{usage-sync}:deaths").await.unwrap();
+        assert_eq!(counts, 0, "deaths are left over\n{story}");
     }
 
     fn story(&self) -> String {
@@ -243,6 +284,7 @@ async fn whatever_happens_no_id_is_in_two_hands_and_none_is_lost() {
         claims: 0,
         owed: BTreeSet::new(),
         resting: BTreeSet::new(),
+        deaths: BTreeMap::new(),
         log: vec![format!("seed {seed}")],
     };
 
