@@ -30,18 +30,21 @@
 mod claim;
 mod connection;
 mod health;
+mod link;
 mod place;
 mod scripts;
 
 use std::{sync::Arc, time::Duration};
 
-use redis::{Script, aio::ConnectionManager};
+use redis::{ErrorKind, RedisError, Script, ServerErrorKind};
 
 use crate::{settings, trouble::Trouble};
 
 pub use claim::{Claim, DEATHS, Suspect};
-pub use connection::{Server, server};
+pub use connection::Server;
+use connection::server;
 pub use health::Health;
+use link::Link;
 use scripts::{Keys, Scripts};
 
 /// Ids a script is given at once: large enough to be cheap, small enough that
@@ -122,7 +125,7 @@ impl Depth {
 /// The queue. Cheap to clone; all clones share one connection.
 #[derive(Clone)]
 pub struct Queue {
-    connection: ConnectionManager,
+    connection: Link,
     keys: Keys,
     scripts: Arc<Scripts>,
     max: usize,
@@ -144,7 +147,7 @@ impl Queue {
         Ok(queue)
     }
 
-    fn new(connection: ConnectionManager, settings: &settings::Queue) -> Self {
+    fn new(connection: Link, settings: &settings::Queue) -> Self {
         Self {
             connection,
             keys: Keys::of(&settings.name),
@@ -314,13 +317,18 @@ impl Queue {
         let mut connection = self.connection.clone();
         let first = invocation().invoke_async(&mut connection).await;
         let answer = match first {
-            Err(error) if error.is_connection_dropped() || error.is_io_error() => {
+            Err(error) if error.is_io_error() || is_forgotten(&error) => {
                 invocation().invoke_async(&mut connection).await
             }
             answer => answer,
         };
         answer.map_err(|source| Error::Command { operation, source })
     }
+}
+
+/// The script was sent and forgotten again before it ran.
+fn is_forgotten(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
 
 fn millis(duration: Duration) -> u64 {

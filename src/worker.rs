@@ -139,6 +139,8 @@ enum Event {
         contracts: HashSet<String>,
         trouble: Option<SalesforceError>,
     },
+    /// A parcel was not sent since the lease of its ads was over.
+    Abandoned,
     Probed(Result<(), SalesforceError>),
     /// So many ads wait to be handled alone.
     Recovered(usize),
@@ -329,7 +331,7 @@ impl Worker {
         if self.standing.borrow().is_barred() {
             return false;
         }
-        let Some((contracts, parcel)) = self.lanes.start() else {
+        let Some((contracts, parcel)) = self.startable() else {
             return false;
         };
         self.in_flight += 1;
@@ -343,6 +345,24 @@ impl Worker {
             }
         });
         true
+    }
+
+    /// The next parcel whose contracts are free. Where this process was frozen,
+    /// or Redis away, for longer than the lease, another hand may have the ads
+    /// and knows better what to send.
+    fn startable(&mut self) -> Option<(HashSet<String>, Parcel)> {
+        while let Some((contracts, parcel)) = self.lanes.start() {
+            if parcel.hand.holds(&parcel.ids()) {
+                return Some((contracts, parcel));
+            }
+            self.lanes.finish(&contracts);
+            let context = Arc::clone(&self.context);
+            self.tasks.spawn(async move {
+                settle::abandon(&context, parcel).await;
+                Event::Abandoned
+            });
+        }
+        None
     }
 
     async fn ended(&mut self, ended: Result<Event, tokio::task::JoinError>) {
@@ -373,6 +393,7 @@ impl Worker {
                 self.look_now();
             }
             Event::Probed(Err(error)) => self.answered(Sent::Probe, Some(error)).await,
+            Event::Abandoned => {}
             Event::Recovered(suspects) => {
                 self.alone.wait(suspects);
                 if suspects > 0 {

@@ -2,14 +2,10 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use redis::{
-    Client, IntoConnectionInfo,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-    io::tcp::TcpSettings,
-};
+use redis::{Client, IntoConnectionInfo, aio::ConnectionManagerConfig, io::tcp::TcpSettings};
 use secrecy::ExposeSecret;
 
-use super::Error;
+use super::{Error, link::Link};
 use crate::settings;
 
 /// The crate's own default of 500 ms is less than a fail-over or a fork of a
@@ -48,7 +44,7 @@ impl Server {
 }
 
 /// Opens a connection that reconnects by itself.
-pub(super) async fn open(settings: &settings::Redis) -> Result<ConnectionManager, Error> {
+pub(super) async fn open(settings: &settings::Redis) -> Result<Link, Error> {
     let mut address = settings.url.expose_secret().to_owned();
     if !settings.tls_verify && address.starts_with("rediss://") && !address.contains('#') {
         address.push_str("#insecure");
@@ -70,13 +66,11 @@ pub(super) async fn open(settings: &settings::Redis) -> Result<ConnectionManager
         .set_connection_timeout(Some(CONNECT_TIMEOUT))
         .set_number_of_retries(1)
         .set_max_delay(Duration::from_millis(500));
-    ConnectionManager::new_with_config(client, config)
-        .await
-        .map_err(Error::Connect)
+    Link::open(client, config).await.map_err(Error::Connect)
 }
 
 /// Asks the server what it is.
-pub async fn server(connection: &mut ConnectionManager) -> Result<Server, Error> {
+pub(super) async fn server(connection: &mut Link) -> Result<Server, Error> {
     let info: String = redis::cmd("INFO")
         .query_async(connection)
         .await

@@ -11,9 +11,10 @@ for i = 2, #ARGV do
     if tonumber(redis.call('ZSCORE', claimed, id) or -1) == tonumber(ARGV[1]) then
         local count = tonumber(redis.call('HGET', deaths, id) or 0)
         redis.call('ZREM', claimed, id)
-        redis.call('HDEL', deaths, id)
         if count > 1 then
-            redis.call('HSET', deaths, id, count - 1)
+            redis.call('HINCRBY', deaths, id, -1)
+        else
+            redis.call('HDEL', deaths, id)
         end
         redis.call('SADD', queued, id)
         redis.call('RPUSH', queue, id)

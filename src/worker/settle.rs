@@ -31,13 +31,6 @@ pub(super) async fn deliver_and_settle(
     context: &Context,
     parcel: Parcel,
 ) -> Option<salesforce::Error> {
-    if !parcel.hand.holds(&parcel.ids()) {
-        // This process was frozen, or Redis away, for longer than the lease:
-        // another hand may have the ads, and knows better what to send.
-        tracing::debug!(ads = parcel.ads.len(), "not sent: the lease is over");
-        abandon(context, parcel).await;
-        return None;
-    }
     let Parcel { hand, intent, ads } = parcel;
     let attempts: Vec<i32> = ads.iter().map(|ad| ad.attempts).collect();
     let delivered = deliver(&context.salesforce, ads, context.options.batch_size).await;

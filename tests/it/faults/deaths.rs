@@ -130,14 +130,18 @@ async fn f11_an_ad_that_kills_whoever_reads_it_is_rejected_unread() {
 #[tokio::test]
 async fn f06_what_a_frozen_worker_had_ready_is_not_sent_when_it_wakes() {
     let world = World::new(2).await;
-    // One request at a time: the second contract's ad waits ready to be sent.
+    // One request at a time, with the two records of one ad: the other ad
+    // waits ready to be sent.
     let slow = world.sandbox.fault(holding_13(Effect::Delay { ms: 1000 }));
     let one = &[
         ("SALESFORCE_MAX_CONCURRENCY", "1"),
-        ("WORKER_BATCH_SIZE", "1"),
+        ("WORKER_BATCH_SIZE", "2"),
     ];
     world
-        .app("insert into ad_product values (13, 'small', 0, 1), (14, 'small', 1, 1)")
+        .app(
+            "insert into ad_product values (13, 'small', 0, 1), (13, 'large', 0, 1), \
+             (14, 'small', 1, 1), (14, 'large', 1, 1)",
+        )
         .await;
     let frozen = world.daemon_with(one);
     wait_until("the first request", PATIENCE, async || {
@@ -173,7 +177,7 @@ async fn f06_what_a_frozen_worker_had_ready_is_not_sent_when_it_wakes() {
             .fetch_one(&world.pool)
             .await
             .expect("it can be counted");
-    assert_eq!(journal, 1);
+    assert_eq!(journal, 2);
     let creates = |calls: &std::collections::BTreeMap<String, u64>| -> u64 {
         let of = |(name, count): (&String, &u64)| name.starts_with("POST").then_some(*count);
         calls.iter().filter_map(of).sum()

@@ -24,6 +24,9 @@ pub(crate) enum Mode {
     Delay(Duration),
     /// Requests pass, their answers vanish.
     SwallowReplies,
+    /// New connections pass; those of before stay open, and whatever is sent on
+    /// them vanishes.
+    PassNew,
 }
 
 /// A proxy in front of one server, gone when this value is.
@@ -101,14 +104,27 @@ async fn accept(listener: TcpListener, target: String, state: watch::Receiver<St
 
 async fn serve(mut client: TcpStream, target: String, mut state: watch::Receiver<State>) {
     let known_resets = state.borrow_and_update().resets;
+    let is_new = state.borrow().mode == Mode::PassNew;
     let Ok(mut server) = TcpStream::connect(target).await else {
         return reset(&client);
     };
     let finished = {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
-        let requests = pump(from_client, to_server, Direction::Requests, state.clone());
-        let replies = pump(from_server, to_client, Direction::Replies, state.clone());
+        let requests = pump(
+            from_client,
+            to_server,
+            Direction::Requests,
+            is_new,
+            state.clone(),
+        );
+        let replies = pump(
+            from_server,
+            to_client,
+            Direction::Replies,
+            is_new,
+            state.clone(),
+        );
         tokio::select! {
             (requests, replies) = async { tokio::join!(requests, replies) } => requests.is_ok() && replies.is_ok(),
             _ = state.wait_for(|state| state.mode == Mode::Cut || state.resets != known_resets) => false,
@@ -131,6 +147,7 @@ async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     direction: Direction,
+    is_new: bool,
     mut state: watch::Receiver<State>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
@@ -146,7 +163,8 @@ async fn pump(
         if let Mode::Delay(delay) = mode {
             sleep(delay).await;
         }
-        if mode == Mode::SwallowReplies && direction == Direction::Replies {
+        let swallowed = mode == Mode::SwallowReplies && direction == Direction::Replies;
+        if swallowed || mode == Mode::PassNew && !is_new {
             if length == 0 {
                 return Ok(());
             }
