@@ -111,7 +111,7 @@ async fn check_misses_watches_and_a_noeviction_policy() {
 
     let (_, items) = checked(&world).await;
 
-    assert_eq!(state(&items, "watched tables"), "warning");
+    assert_eq!(state(&items, "watched tables"), "failed");
     assert_eq!(state(&items, "redis eviction"), "warning");
 }
 
@@ -303,4 +303,124 @@ async fn a_backfill_since_a_day_needs_to_know_when_ads_changed() {
         .await;
     let (exit, out) = world.command(&["backfill", "--since", "2026-11-01"]).await;
     assert_eq!((exit, out.contains("5 ads")), (0, true), "{out}");
+}
+
+/// The answer of `status --json`.
+async fn status(world: &World) -> Value {
+    let (exit, out) = world.command(&["status", "--json"]).await;
+    assert_eq!(exit, 0, "{out}");
+    let line = out.lines().find(|line| line.starts_with('{'));
+    serde_json::from_str(line.expect("one line of JSON")).expect("JSON")
+}
+
+#[tokio::test]
+async fn a_pause_holds_for_every_daemon_and_over_restarts_until_resume() {
+    let world = World::new(2).await;
+    let (one, other) = (world.daemon(), world.daemon());
+    world
+        .app("insert into ad_product values (1, 'small', 0, 1)")
+        .await;
+    world.in_step().await;
+
+    let (exit, out) = world
+        .command(&["pause", "--because", "contracts are moved"])
+        .await;
+    assert_eq!((exit, out.contains("paused since")), (0, true), "{out}");
+    for daemon in [&one, &other] {
+        daemon.logged("reporting is paused").await;
+        assert!(daemon.log().contains("contracts are moved"));
+    }
+    drop(one);
+    let one = world.daemon();
+    one.logged("reporting is paused").await;
+
+    // Captured, and not reported.
+    world
+        .app("insert into ad_product select n, 'small', 1, 1 from generate_series(2, 9) n")
+        .await;
+    world.ad_is("9", "pending").await;
+    wait_until("the ads to be queued", PATIENCE, async || {
+        status(&world).await["queue"]["ready"] == 8
+    })
+    .await;
+    let paused = status(&world).await;
+    assert_eq!(paused["paused"], true);
+    assert_eq!(paused["paused_because"], "contracts are moved");
+    assert!(paused["paused_since"].is_string(), "{paused}");
+    assert_eq!(paused["salesforce"]["up"], true, "a pause is no outage");
+    assert_eq!(world.held().await.len(), 1);
+    let (exit, items) = checked(&world).await;
+    assert_eq!((exit, state(&items, "reporting")), (0, "warning"));
+
+    // Asked for again, it is the same pause.
+    let (exit, _) = world.command(&["pause"]).await;
+    assert_eq!(exit, 0);
+    assert_eq!(status(&world).await["paused_since"], paused["paused_since"]);
+
+    let (exit, out) = world.command(&["resume"]).await;
+    assert_eq!((exit, out.contains("resumed")), (0, true), "{out}");
+    world.in_step().await;
+    for daemon in [&one, &other] {
+        daemon.logged("reporting was resumed").await;
+        let log = daemon.log();
+        assert_eq!(log.matches("reporting is paused").count(), 1, "{log}");
+        assert!(!log.contains("salesforce is down"), "{log}");
+    }
+    assert_eq!(status(&world).await["paused"], false);
+    let (_, out) = world.command(&["resume"]).await;
+    assert!(out.contains("was not paused"), "{out}");
+}
+
+#[tokio::test]
+async fn a_pause_lets_what_is_in_flight_finish_and_gives_the_rest_back_untried() {
+    let world = World::new(2).await;
+    let daemon = world.daemon_with(&[
+        ("SALESFORCE_MAX_CONCURRENCY", "2"),
+        ("WORKER_BATCH_SIZE", "10"),
+    ]);
+    let slow = Plan {
+        path: Some(String::from("/composite")),
+        ..Plan::always(Effect::Delay { ms: 5000 })
+    };
+    world.sandbox.fault(slow);
+    world
+        .app("insert into ad_product select n, 'small', n % 2, 1 from generate_series(1, 100) n")
+        .await;
+    let in_hand = async || {
+        let queue = &status(&world).await["queue"];
+        (queue["claimed"].as_u64(), queue["ready"].as_u64())
+    };
+    wait_until("one call in flight and one waiting", PATIENCE, async || {
+        in_hand().await.0 > Some(10)
+    })
+    .await;
+
+    let (exit, _) = world.command(&["pause"]).await;
+    assert_eq!(exit, 0);
+    daemon.logged("reporting is paused").await;
+    wait_until("everything to be put down", PATIENCE, async || {
+        in_hand().await.0 == Some(0)
+    })
+    .await;
+
+    let held = world.held().await.len();
+    assert!((1..=30).contains(&held), "{held} records went out");
+    let (attempts, pending): (i64, i64) = sqlx::query_as(
+        "select coalesce(sum(attempts), 0), count(*) from usage_sync.ad where state = 'pending'",
+    )
+    .fetch_one(&world.pool)
+    .await
+    .expect("it can be read");
+    assert_eq!(attempts, 0, "nothing was tried in vain");
+    assert_eq!(usize::try_from(pending).expect("a count") + held, 100);
+    // No intent is left of what was not sent.
+    let intents: i64 = sqlx::query_scalar("select count(*) from usage_sync.intent")
+        .fetch_one(&world.pool)
+        .await
+        .expect("it can be read");
+    assert_eq!(intents, 0);
+
+    world.sandbox.clear_faults();
+    world.command(&["resume"]).await;
+    world.in_step().await;
 }

@@ -1,0 +1,241 @@
+//! A database that is older than what was reported, and one that only looks so.
+
+use std::{path::PathBuf, process::Command};
+
+use super::REFUSES;
+use crate::support::{PATIENCE, World, wait_until};
+
+/// A copy of the server's files, as a physical backup has them.
+struct Backup(PathBuf);
+
+impl World {
+    fn data(&self) -> PathBuf {
+        self.database.server.directory().join("data")
+    }
+
+    async fn back_up(&mut self) -> Backup {
+        self.database.server.stop().await.expect("it stops");
+        let backup = self.database.server.directory().join("backup");
+        copy(&self.data(), &backup);
+        self.database.server.restart().await.expect("it starts");
+        Backup(backup)
+    }
+
+    /// Puts a backup in the place of the database; Redis may forget meanwhile.
+    async fn restore(&mut self, Backup(backup): &Backup, flush: bool) {
+        self.database.server.stop().await.expect("it stops");
+        std::fs::remove_dir_all(self.data()).expect("the files go");
+        copy(backup, &self.data());
+        if flush {
+            self.flush_redis().await;
+        }
+        self.database.server.restart().await.expect("it starts");
+    }
+
+    async fn flush_redis(&self) {
+        let client = redis::Client::open(self.redis.url()).expect("an address");
+        let mut redis = client
+            .get_multiplexed_async_connection()
+            .await
+            .expect("redis");
+        let _: () = redis::cmd("FLUSHALL")
+            .query_async(&mut redis)
+            .await
+            .expect("redis obeys");
+    }
+
+    /// What the app did between the backup and its loss.
+    async fn an_hour_of_work(&self) {
+        self.app(
+            "insert into ad_product select n, 'small', 0, 1 from generate_series(21, 30) n; \
+             update ad_product set quantity = 50 where ad_id <= 5; \
+             delete from ad_product where ad_id between 6 and 8; \
+             delete from ad_product where ad_id = 9 and product = 'large'",
+        )
+        .await;
+        self.in_step().await;
+    }
+}
+
+fn copy(from: &PathBuf, to: &PathBuf) {
+    let copied = Command::new("cp").arg("-a").args([from, to]).status();
+    assert!(copied.expect("cp is there").success());
+}
+
+const BEFORE: &str = "insert into ad_product \
+    select n, product, n % 2, 2.5 from generate_series(1, 20) n, unnest(array['small', 'large']) product";
+
+#[tokio::test]
+async fn f20_an_older_database_under_a_running_daemon_reports_nothing_until_a_rebase() {
+    let mut world = World::new(2).await;
+    let daemon = world.daemon();
+    world.app(BEFORE).await;
+    world.in_step().await;
+    let backup = world.back_up().await;
+    world.in_step().await;
+    world.an_hour_of_work().await;
+    let reported = world.held().await;
+
+    // Redis knows nothing, and Salesforce was asked long ago.
+    world.restore(&backup, true).await;
+    daemon.logged(REFUSES).await;
+    world
+        .app("insert into ad_product values (31, 'small', 0, 1); update ad_product set quantity = 7 where ad_id = 10")
+        .await;
+    world.ad_is("31", "pending").await;
+
+    let status = world.status_json().await;
+    let why = status["elsewhere"].as_str().expect("a reason");
+    assert!(why.contains("older"), "{status}");
+    let (exit, state, _, remedy) = world.checked("place").await;
+    assert_eq!((exit, state.as_str()), (1, "failed"));
+    assert!(remedy.contains("usage-sync rebase"), "{remedy}");
+
+    let (exit, out) = world.command(&["rebase", "--dry-run"]).await;
+    assert_eq!(exit, 0, "{out}");
+    assert!(out.contains("unknown       10 records"), "{out}");
+    assert!(out.contains("wants 10 no longer"), "{out}");
+    assert!(out.contains("nothing was changed"), "{out}");
+    assert_eq!(world.held().await, reported, "nothing was reported");
+
+    let (exit, out) = world.command(&["rebase"]).await;
+    assert_eq!(exit, 0, "{out}");
+    world.in_step().await;
+    daemon.logged("reporting goes on").await;
+    assert_eq!(daemon.log().matches(REFUSES).count(), 1);
+    assert!(world.status_json().await["elsewhere"].is_null());
+    assert_eq!(world.checked("place").await.0, 0);
+
+    // And tokens are above what Salesforce has seen.
+    world
+        .app("update ad_product set quantity = quantity + 1")
+        .await;
+    world.in_step().await;
+}
+
+#[tokio::test]
+async fn f20_an_older_database_is_told_by_salesforce_alone_before_the_first_claim() {
+    let mut world = World::new(2).await;
+    let mut daemon = world.daemon();
+    world.app(BEFORE).await;
+    world.in_step().await;
+    let backup = world.back_up().await;
+    world.in_step().await;
+    world.an_hour_of_work().await;
+    daemon.sigterm();
+    daemon.ended().await;
+    let reported = world.held().await;
+
+    world.restore(&backup, true).await;
+    world.app("update ad_product set quantity = 9").await;
+    let daemon = world.daemon();
+    daemon.logged(REFUSES).await;
+    world.ad_is("1", "pending").await;
+    assert_eq!(world.held().await, reported, "nothing was reported");
+
+    let (exit, out) = world.command(&["rebase"]).await;
+    assert_eq!(exit, 0, "{out}");
+    world.in_step().await;
+}
+
+#[tokio::test]
+async fn f20_an_older_database_is_told_by_redis_where_the_org_has_no_revision() {
+    const SETTINGS: &[(&str, &str)] = &[("SALESFORCE_REVISION_FIELD", "")];
+    let mut world = World::new(2).await;
+    let mut daemon = world.daemon_with(SETTINGS);
+    world.app(BEFORE).await;
+    world.in_step().await;
+    let backup = world.back_up().await;
+    world.in_step().await;
+    world.an_hour_of_work().await;
+    daemon.sigterm();
+    daemon.ended().await;
+    let reported = world.held().await;
+
+    world.restore(&backup, false).await;
+    world.app("update ad_product set quantity = 9").await;
+    let daemon = world.daemon_with(SETTINGS);
+    daemon.logged(REFUSES).await;
+    world.ad_is("1", "pending").await;
+    assert_eq!(world.held().await, reported, "nothing was reported");
+
+    let (exit, out) = world.command_with(&["rebase"], SETTINGS).await;
+    assert_eq!(exit, 0, "{out}");
+    world.in_step().await;
+}
+
+/// An interruption at any point leaves a place that refuses, and a second run
+/// that ends well.
+#[tokio::test]
+async fn f20_a_rebase_that_was_killed_is_run_again() {
+    let mut world = World::new(2).await;
+    let daemon = world.daemon();
+    world.app(BEFORE).await;
+    world.in_step().await;
+    let backup = world.back_up().await;
+    world.in_step().await;
+    world.an_hour_of_work().await;
+    world.restore(&backup, true).await;
+    daemon.logged(REFUSES).await;
+
+    // The view is what the last step reads: without it the ledger is done and
+    // the place is not.
+    world
+        .app("alter view usage_sync.usage rename to away")
+        .await;
+    let (exit, out) = world.command(&["rebase"]).await;
+    assert_ne!(exit, 0, "{out}");
+    world
+        .app("alter view usage_sync.away rename to usage")
+        .await;
+    assert!(world.status_json().await["elsewhere"].is_string());
+
+    let (exit, out) = world.command(&["rebase"]).await;
+    assert_eq!(exit, 0, "{out}");
+    world.in_step().await;
+}
+
+#[tokio::test]
+async fn f20_a_crashed_server_is_not_taken_for_a_restored_one() {
+    let mut world = World::new(2).await;
+    let daemon = world.daemon();
+    for round in 0..3 {
+        sqlx::query(
+            "insert into ad_product select n, 'small', 0, 1 from generate_series($1::int, $1 + 999) n",
+        )
+        .bind(round * 1000)
+        .execute(&world.pool)
+        .await
+        .expect("the app writes");
+        wait_until("reports under way", PATIENCE, async || {
+            world.held().await.len() > usize::try_from(round).expect("small") * 1000
+        })
+        .await;
+        world.database.server.kill().await.expect("it is killed");
+        world.database.server.restart().await.expect("it starts");
+    }
+    world.in_step().await;
+
+    assert!(!daemon.log().contains(REFUSES));
+}
+
+#[tokio::test]
+async fn f20_a_standby_that_takes_over_is_the_same_place() {
+    let mut world = World::new(2).await;
+    let daemon = world.daemon();
+    world.app(BEFORE).await;
+    world.in_step().await;
+
+    world.database.server.stop().await.expect("it stops");
+    let signal = world.data().join("standby.signal");
+    std::fs::write(&signal, "").expect("a file");
+    let owner = std::fs::metadata(world.data()).expect("it is there");
+    use std::os::unix::fs::MetadataExt as _;
+    std::os::unix::fs::chown(&signal, Some(owner.uid()), Some(owner.gid())).expect("given away");
+    world.database.server.restart().await.expect("it starts");
+    world.app("select pg_promote()").await;
+    world.app("update ad_product set quantity = 4").await;
+    world.in_step().await;
+
+    assert!(!daemon.log().contains(REFUSES));
+}
