@@ -48,6 +48,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// The same while it does not answer.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
+/// A Redis that hangs must not hold up a stop.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
 /// So often the org may leave its newest revision untold before reports go out
 /// all the same: with a million records the query may take longer than
 /// Salesforce lets it, and Redis remembers the newest token too.
@@ -181,12 +184,17 @@ impl Place {
         let mut told = Told::default();
         let mut trouble = Trouble::with("the place");
         loop {
-            let pause = match ledger::answered(self.look()).await {
+            let found = tokio::select! {
+                found = ledger::answered(self.look()) => found,
+                () = shutdown.wait() => break,
+            };
+            let pause = match found {
                 Ok((row, elsewhere)) => {
                     trouble.over();
-                    told.tell(&row, elsewhere.as_ref());
                     self.publish(self.standing_of(&row, elsewhere.as_ref()));
-                    self.leave_word(elsewhere.as_ref()).await;
+                    self.leave_word(elsewhere.as_ref(), told.elsewhere.is_some())
+                        .await;
+                    told.tell(&row, elsewhere);
                     LOOK_EVERY
                 }
                 Err(error) => {
@@ -206,7 +214,8 @@ impl Place {
             }
         }
         // Another daemon of the installation may need what this one used.
-        let _unremembered = self.queue.used_token(self.highest_used()).await;
+        let last = self.queue.used_token(self.highest_used());
+        let _unremembered = tokio::time::timeout(LAST_WORD, last).await;
     }
 
     /// What was written down, and whether it is so. The tokens that were used
@@ -258,12 +267,15 @@ impl Place {
         });
     }
 
-    /// For `status`, which does not log in.
-    async fn leave_word(&self, elsewhere: Option<&Elsewhere>) {
+    /// For `status`, which does not log in. The word is taken back by whoever
+    /// left it.
+    async fn leave_word(&self, elsewhere: Option<&Elsewhere>, was_left: bool) {
+        // A Redis that does not answer is said by those who need it.
         if let Some(elsewhere) = elsewhere {
             let why = elsewhere.to_string();
-            // A Redis that does not answer is said by those who need it.
             let _unsaid = self.queue.say_elsewhere(&why, LOOK_EVERY * 3).await;
+        } else if was_left {
+            let _said_still = self.queue.unsay_elsewhere().await;
         }
     }
 }
@@ -276,11 +288,11 @@ struct Told {
 }
 
 impl Told {
-    fn tell(&mut self, row: &Row, elsewhere: Option<&Elsewhere>) {
+    fn tell(&mut self, row: &Row, elsewhere: Option<Elsewhere>) {
         // A token that grows is no other reason.
         let same =
             |a: &Elsewhere, b: &Elsewhere| std::mem::discriminant(a) == std::mem::discriminant(b);
-        match (&self.elsewhere, elsewhere) {
+        match (&self.elsewhere, &elsewhere) {
             (Some(said), Some(now)) if same(said, now) => {}
             (_, Some(now)) => tracing::error!(
                 reason = %now, remedy = now.remedy(),
@@ -291,7 +303,7 @@ impl Told {
             }
             (None, None) => {}
         }
-        self.elsewhere = elsewhere.cloned();
+        self.elsewhere = elsewhere;
         let paused = row.paused_since.is_some();
         if paused && !self.paused {
             tracing::warn!(

@@ -14,7 +14,7 @@ use tokio::time::interval;
 use crate::{ledger, shutdown::Shutdown};
 
 /// A look at a catalogue of some hundred rows.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// What is wrong with the capture triggers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,14 +74,16 @@ pub async fn watch(pool: PgPool, shutdown: Shutdown) {
     let mut said = None;
     let mut look_again = interval(LOOK_EVERY);
     loop {
-        tokio::select! {
-            () = shutdown.wait() => return,
-            _ = look_again.tick() => {}
-        }
-        // A database that does not answer is said by those who need it more.
-        let Ok(found) = ledger::answered(look(&pool)).await else {
-            continue;
+        let found = async {
+            look_again.tick().await;
+            ledger::answered(look(&pool)).await
         };
+        let found = tokio::select! {
+            () = shutdown.wait() => return,
+            found = found => found,
+        };
+        // A database that does not answer is said by those who need it more.
+        let Ok(found) = found else { continue };
         match &found {
             Some(unwatched) if found != said => tracing::warn!(
                 reason = %unwatched, remedy = unwatched.remedy(),

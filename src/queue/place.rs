@@ -36,6 +36,18 @@ impl Queue {
             })
     }
 
+    /// Takes that word back.
+    pub async fn unsay_elsewhere(&self) -> Result<(), Error> {
+        redis::cmd("DEL")
+            .arg(&self.keys.elsewhere)
+            .query_async(&mut self.connection.clone())
+            .await
+            .map_err(|source| Error::Command {
+                operation: "publish",
+                source,
+            })
+    }
+
     /// Why a daemon reports nothing, if one said so of late.
     pub async fn elsewhere(&self) -> Result<Option<String>, Error> {
         redis::cmd("GET")

@@ -7,12 +7,12 @@ use crate::support::{Daemon, PATIENCE, World, wait_until};
 
 #[tokio::test]
 async fn f45_a_backfill_among_live_edits_goes_on_after_a_restart_without_a_stale_value() {
-    const ADS: usize = 20_000;
+    const ADS: usize = 10_000;
     let world = World::new(40).await;
     world
         .app(
             "begin; set local session_replication_role = replica; \
-             insert into ad_product select n, 'small', n % 40, 1 from generate_series(1, 20000) n; commit",
+             insert into ad_product select n, 'small', n % 40, 1 from generate_series(1, 10000) n; commit",
         )
         .await;
     let daemon = world.daemon();

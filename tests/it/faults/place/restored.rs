@@ -1,9 +1,12 @@
 //! A database that is older than what was reported, and one that only looks so.
 
-use std::{path::PathBuf, process::Command};
+use std::{os::unix::fs::MetadataExt as _, path::PathBuf, process::Command};
+
+use serde_json::json;
+use usage_sync::sandbox::{Effect, Plan};
 
 use super::REFUSES;
-use crate::support::{PATIENCE, World, wait_until};
+use crate::support::{Daemon, PATIENCE, World, wait_until};
 
 /// A copy of the server's files, as a physical backup has them.
 struct Backup(PathBuf);
@@ -164,10 +167,10 @@ async fn f20_an_older_database_is_told_by_redis_where_the_org_has_no_revision() 
     world.in_step().await;
 }
 
-/// An interruption at any point leaves a place that refuses, and a second run
-/// that ends well.
+/// Wherever a rebase ended, the daemon goes on refusing, and another one ends
+/// well.
 #[tokio::test]
-async fn f20_a_rebase_that_was_killed_is_run_again() {
+async fn f20_a_rebase_that_ended_halfway_is_run_again() {
     let mut world = World::new(2).await;
     let daemon = world.daemon();
     world.app(BEFORE).await;
@@ -177,6 +180,25 @@ async fn f20_a_rebase_that_was_killed_is_run_again() {
     world.an_hour_of_work().await;
     world.restore(&backup, true).await;
     daemon.logged(REFUSES).await;
+
+    // Killed while it reads the org.
+    world
+        .sandbox
+        .settings(&json!({"page_size": 5}))
+        .expect("a setting");
+    let pages = world.sandbox.fault(Plan {
+        path: Some(String::from("/query/")),
+        ..Plan::always(Effect::Delay { ms: 200 })
+    });
+    let mut rebase = Daemon::start(&["rebase"], world.environment());
+    wait_until("the second page", PATIENCE, async || {
+        world.sandbox.fault_hits(pages) >= 2
+    })
+    .await;
+    rebase.kill_9();
+    rebase.ended().await;
+    world.sandbox.clear_faults();
+    assert!(world.status_json().await["elsewhere"].is_string());
 
     // The view is what the last step reads: without it the ledger is done and
     // the place is not.
@@ -195,11 +217,31 @@ async fn f20_a_rebase_that_was_killed_is_run_again() {
     world.in_step().await;
 }
 
+/// Between two looks at the place nothing goes out either.
+#[tokio::test]
+async fn f20_tokens_that_go_back_are_not_sent() {
+    let world = World::new(2).await;
+    let daemon = world.daemon();
+    world.app(BEFORE).await;
+    world.in_step().await;
+
+    world
+        .app(
+            "begin; select setval('usage_sync.token', 1); \
+             insert into ad_product values (31, 'small', 0, 1); commit",
+        )
+        .await;
+    daemon.logged(REFUSES).await;
+    world.ad_is("31", "pending").await;
+
+    assert_eq!(world.held().await.len(), 40);
+}
+
 #[tokio::test]
 async fn f20_a_crashed_server_is_not_taken_for_a_restored_one() {
     let mut world = World::new(2).await;
     let daemon = world.daemon();
-    for round in 0..3 {
+    for round in 0..2 {
         sqlx::query(
             "insert into ad_product select n, 'small', 0, 1 from generate_series($1::int, $1 + 999) n",
         )
@@ -230,7 +272,6 @@ async fn f20_a_standby_that_takes_over_is_the_same_place() {
     let signal = world.data().join("standby.signal");
     std::fs::write(&signal, "").expect("a file");
     let owner = std::fs::metadata(world.data()).expect("it is there");
-    use std::os::unix::fs::MetadataExt as _;
     std::os::unix::fs::chown(&signal, Some(owner.uid()), Some(owner.gid())).expect("given away");
     world.database.server.restart().await.expect("it starts");
     world.app("select pg_promote()").await;
