@@ -3,5 +3,11 @@
 //! is the one that its fault has there.
 
 mod deaths;
+#[cfg(feature = "failpoints")]
+mod failpoints;
+mod listener;
 mod place;
+mod postgres;
+mod process;
 mod redis;
+mod stop;
