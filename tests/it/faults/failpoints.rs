@@ -166,7 +166,7 @@ async fn survive(point: Point) {
 }
 
 /// One call that takes longer than a renewal, one that is refused in part, one
-/// that fails as a whole.
+/// that fails as a whole, and the probe after it as well.
 fn unsettle(world: &World) {
     let effects = [
         Effect::Delay { ms: 1500 },
@@ -181,6 +181,11 @@ fn unsettle(world: &World) {
             ..Plan::always(effect)
         });
     }
+    world.sandbox.fault(Plan {
+        method: Some(String::from("GET")),
+        times: Some(1),
+        ..Plan::always(Effect::HtmlPage { status: 503 })
+    });
 }
 
 /// Daemons, one after the other.
