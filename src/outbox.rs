@@ -22,6 +22,8 @@ const BEGIN: &str = "begin; \
     set local statement_timeout to '15s'; \
     set local lock_timeout to '5s'";
 
+type Ids = Option<Vec<String>>;
+
 /// What one transaction moved.
 #[derive(Debug)]
 pub struct Moved {
@@ -43,7 +45,7 @@ impl Moved {
 pub async fn move_batch(pool: &PgPool) -> Result<Moved, Error> {
     let mut transaction = postgres::begin(pool, BEGIN).await?;
     failpoint::at(Point::MoveBegun).await;
-    let (changes, ad_ids, _announced): (i64, Option<Vec<String>>, i64) =
+    let (changes, ad_ids, _announced, too_long): (i64, Ids, i64, Ids) =
         sqlx::query_as(include_str!("outbox/move.sql"))
             .bind(BATCH)
             .fetch_one(&mut *transaction)
@@ -51,6 +53,12 @@ pub async fn move_batch(pool: &PgPool) -> Result<Moved, Error> {
     failpoint::at(Point::Moving).await;
     transaction.commit().await?;
     failpoint::at(Point::Moved).await;
+    for key in too_long.into_iter().flatten() {
+        tracing::warn!(
+            ad.id = key,
+            "ad rejected: its id is too long to be reported"
+        );
+    }
     Ok(Moved {
         changes: usize::try_from(changes).unwrap_or(0),
         ad_ids: ad_ids.unwrap_or_default(),

@@ -30,6 +30,9 @@ use crate::{
 /// With [`DEAF`] a half-open connection is noticed within 15 s.
 const HEARTBEAT: Duration = Duration::from_secs(4);
 const DEAF: Duration = Duration::from_secs(9);
+/// Past this the trigger and capture notify no more.
+const CRITICAL: f64 = 0.5;
+
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// Listens, and starts over whenever that fails.
@@ -43,6 +46,7 @@ pub struct Listener {
     /// A channel of this process alone.
     heartbeat: String,
     trouble: Trouble,
+    queue: NotificationQueue,
 }
 
 impl Listener {
@@ -54,6 +58,7 @@ impl Listener {
             changed,
             heartbeat: format!("usage_sync_{}", uuid::Uuid::new_v4().simple()),
             trouble: Trouble::with("postgres listener"),
+            queue: NotificationQueue::default(),
         }
     }
 
@@ -102,6 +107,18 @@ impl Listener {
         Ok(Ears { task, last_heard })
     }
 
+    /// Sends the heartbeat; answers how full the notification queue is.
+    async fn notify(&self) -> Result<f64, sqlx::Error> {
+        let mut transaction = self.pool.begin().await?;
+        let usage =
+            sqlx::query_scalar("select pg_notification_queue_usage() from pg_notify($1, '')")
+                .bind(&self.heartbeat)
+                .fetch_one(&mut *transaction)
+                .await?;
+        transaction.commit().await?;
+        Ok(usage)
+    }
+
     /// Until the connection ends or goes deaf. Answers how long to wait before
     /// the next one.
     async fn watch_over(&mut self, mut ears: Ears, shutdown: &Shutdown) -> Duration {
@@ -119,13 +136,35 @@ impl Listener {
                         return self.trouble.met(if never { &Deaf::Pooler } else { &Deaf::HalfOpen });
                     }
                     // Whether it got out shows in whether it is heard.
-                    let _unanswered = timeout(HEARTBEAT, sqlx::query("select pg_notify($1, '')")
-                        .bind(&self.heartbeat)
-                        .execute(&self.pool))
-                        .await;
+                    if let Ok(Ok(usage)) = timeout(HEARTBEAT, self.notify()).await {
+                        self.queue.is_at(usage);
+                    }
                 }
             }
         }
+    }
+}
+
+/// How full Postgres' notification queue is, said once when it gets critical
+/// and once when it has room again.
+#[derive(Debug, Default)]
+struct NotificationQueue {
+    filling: bool,
+}
+
+impl NotificationQueue {
+    fn is_at(&mut self, usage: f64) {
+        let filling = usage > CRITICAL;
+        if filling && !self.filling {
+            tracing::warn!(
+                usage,
+                "postgres' notification queue fills up: some session listens and never ends its \
+                 transaction; end it, since the app's notifications fail once the queue is full"
+            );
+        } else if self.filling && !filling {
+            tracing::info!(usage, "postgres' notification queue has room again");
+        }
+        self.filling = filling;
     }
 }
 

@@ -94,6 +94,39 @@ impl Postgres {
         Ok(Self { process })
     }
 
+    /// Starts a standby that follows this server. It has the server's databases
+    /// and takes no writes before `pg_promote()`.
+    pub async fn standby(&self, options: Options) -> Result<Self, Error> {
+        let program = programs::find("postgres")?;
+        let copy = programs::find("pg_basebackup")?;
+        let user = programs::postgres_user();
+        let directory = process::directory(options.parent.as_deref(), user.as_ref())?;
+        let data = directory.path().join("data");
+        let source = format!("host=127.0.0.1 port={} user=postgres", self.port());
+        let copied = process::command(&copy, user.as_ref())
+            .args(["--checkpoint=fast", "--write-recovery-conf", "--no-sync"])
+            .args(["--dbname", &source, "--pgdata"])
+            .arg(&data)
+            .current_dir(directory.path())
+            .output()
+            .map_err(Error::io("run", &copy))?;
+        if !copied.status.success() {
+            return Err(Error::Ended {
+                program: copy.display().to_string(),
+                log: String::from_utf8_lossy(&copied.stderr).into_owned(),
+            });
+        }
+        let program = Program {
+            path: program,
+            arguments: options.arguments(&data),
+            user,
+            end: Signal::SIGQUIT,
+            ready: is_ready,
+        };
+        let process = Process::start(directory, program).await?;
+        Ok(Self { process })
+    }
+
     /// The URL of one of its databases, for its superuser.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port())
@@ -162,5 +195,7 @@ impl Postgres {
 fn is_ready(directory: &Path, pid: Pid) -> bool {
     let file = fs::read_to_string(directory.join("data/postmaster.pid")).unwrap_or_default();
     let mut lines = file.lines().map(str::trim);
-    lines.next() == Some(&pid.to_string()) && lines.nth(6) == Some("ready")
+    let state = |lines: &mut dyn Iterator<Item = &str>| lines.nth(6).map(str::to_owned);
+    lines.next() == Some(&pid.to_string())
+        && matches!(state(&mut lines).as_deref(), Some("ready" | "standby"))
 }

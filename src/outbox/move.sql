@@ -16,8 +16,24 @@ with moved as (
     returning ad_id, changed_at
 ), folded as (
     select ad_id, min(changed_at) as changed_at from moved
+    where octet_length(ad_id) <= 2000
     group by ad_id
     order by ad_id
+), too_long as (
+    -- No index takes a key of more than 2704 bytes, and Salesforce no external
+    -- id of more than 255 characters: such an ad is put aside under a key of
+    -- its own, where people see it, and holds up no other.
+    insert into usage_sync.ad (ad_id, changed_at, state, settled_version, error_code, error_message)
+    select left(ad_id, 100) || '…' || md5(ad_id), min(changed_at), 'rejected', 1, 'AD_ID_TOO_LONG',
+        format('the id of this ad has %s bytes, of which 2000 can be kept: it is never reported; '
+            'give the ad a shorter id, then delete this row of usage_sync.ad',
+            octet_length(ad_id))
+    from moved
+    where octet_length(ad_id) > 2000
+    group by ad_id
+    order by 1
+    on conflict (ad_id) do nothing
+    returning ad_id
 ), pending as (
     insert into usage_sync.ad as ad (ad_id, changed_at)
     select ad_id, changed_at from folded
@@ -30,6 +46,7 @@ with moved as (
             when 'pending' then least(ad.changed_at, excluded.changed_at)
             else excluded.changed_at end,
         retry_at = null, error_code = null, error_message = null
+    where ad.error_code is distinct from 'AD_ID_TOO_LONG'
     returning ad_id
 ), announced as (
     -- To the app, where the state is another one now: what stands in the table
@@ -38,8 +55,12 @@ with moved as (
     select pg_notify('usage_sync_status', ad_id)
     from folded left join usage_sync.ad as before using (ad_id)
     where before.state is distinct from 'pending'
-        and octet_length(ad_id) < 8000 and pg_notification_queue_usage() < 0.5
+        and pg_notification_queue_usage() < 0.5
+    union all
+    select pg_notify('usage_sync_status', ad_id) from too_long
+    where pg_notification_queue_usage() < 0.5
 )
 select (select count(*) from moved) as moved, array_agg(ad_id) as ad_ids,
-    (select count(*) from announced) as announced
+    (select count(*) from announced) as announced,
+    (select array_agg(ad_id) from too_long) as too_long
 from pending

@@ -2,7 +2,7 @@
 -- truncated.
 with page as materialized (
     select ad_id, state from usage_sync.ad
-    where $1::text is null or ad_id > $1
+    where ($1::text is null or ad_id > $1) and error_code is distinct from 'AD_ID_TOO_LONG'
     order by ad_id
     limit $2
     for update

@@ -36,11 +36,15 @@ pub(crate) struct Proxy {
     task: JoinHandle<()>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct State {
     mode: Mode,
     /// Grows with each reset of the open connections.
     resets: u32,
+    /// Grows whenever the open connections go dead.
+    deaths: u32,
+    /// Host and port of the server.
+    target: String,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,11 +57,7 @@ impl Proxy {
     /// Starts a proxy in front of the server that `url` names.
     pub(crate) async fn in_front_of(url: &str) -> Self {
         let mut url = Url::parse(url).expect("a server's url");
-        let host = url.host_str().expect("a server's url has a host");
-        let port = url
-            .port_or_known_default()
-            .expect("a server's url has a port");
-        let target = format!("{host}:{port}");
+        let target = address(url.as_str());
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
             .expect("the loopback interface has a free port");
@@ -66,8 +66,10 @@ impl Proxy {
         let (state, watched) = watch::channel(State {
             mode: Mode::Pass,
             resets: 0,
+            deaths: 0,
+            target,
         });
-        let task = tokio::spawn(accept(listener, target, watched));
+        let task = tokio::spawn(accept(listener, watched));
         Self { url, state, task }
     }
 
@@ -85,6 +87,27 @@ impl Proxy {
     pub(crate) fn reset_connections(&self) {
         self.state.send_modify(|state| state.resets += 1);
     }
+
+    /// Nothing ever passes again over the open connections, and nobody is told,
+    /// as after a router's restart; new ones are treated as before.
+    pub(crate) fn forget_connections(&self) {
+        self.state.send_modify(|state| state.deaths += 1);
+    }
+
+    /// Leads new connections to another server.
+    pub(crate) fn lead_to(&self, url: &str) {
+        self.state.send_modify(|state| state.target = address(url));
+    }
+}
+
+/// Host and port of a server's url.
+fn address(url: &str) -> String {
+    let url = Url::parse(url).expect("a server's url");
+    let host = url.host_str().expect("a server's url has a host");
+    let port = url
+        .port_or_known_default()
+        .expect("a server's url has a port");
+    format!("{host}:{port}")
 }
 
 impl Drop for Proxy {
@@ -93,18 +116,22 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, target: String, state: watch::Receiver<State>) {
+async fn accept(listener: TcpListener, state: watch::Receiver<State>) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         // Finished ones are forgotten, so that the set does not grow.
         while connections.try_join_next().is_some() {}
-        connections.spawn(serve(client, target.clone(), state.clone()));
+        connections.spawn(serve(client, state.clone()));
     }
 }
 
-async fn serve(mut client: TcpStream, target: String, mut state: watch::Receiver<State>) {
-    let known_resets = state.borrow_and_update().resets;
-    let is_new = state.borrow().mode == Mode::PassNew;
+async fn serve(mut client: TcpStream, mut state: watch::Receiver<State>) {
+    let (known_resets, known_deaths, is_new, target) = {
+        let state = state.borrow_and_update();
+        let is_new = state.mode == Mode::PassNew;
+        (state.resets, state.deaths, is_new, state.target.clone())
+    };
+    let mut dying = state.clone();
     let Ok(mut server) = TcpStream::connect(target).await else {
         return reset(&client);
     };
@@ -125,14 +152,24 @@ async fn serve(mut client: TcpStream, target: String, mut state: watch::Receiver
             is_new,
             state.clone(),
         );
+        let dies = async {
+            let death = dying.wait_for(|state| state.deaths != known_deaths);
+            death.await.is_ok()
+        };
         tokio::select! {
-            (requests, replies) = async { tokio::join!(requests, replies) } => requests.is_ok() && replies.is_ok(),
-            _ = state.wait_for(|state| state.mode == Mode::Cut || state.resets != known_resets) => false,
+            (requests, replies) = async { tokio::join!(requests, replies) } => Some(requests.is_ok() && replies.is_ok()),
+            _ = state.wait_for(|state| state.mode == Mode::Cut || state.resets != known_resets) => Some(false),
+            true = dies => None,
         }
     };
-    if !finished {
-        reset(&client);
-        reset(&server);
+    match finished {
+        Some(true) => {}
+        Some(false) => {
+            reset(&client);
+            reset(&server);
+        }
+        // Open for as long as the proxy is, and nobody listens.
+        None => std::future::pending().await,
     }
 }
 
