@@ -95,7 +95,7 @@ impl Ledger {
     pub async fn overview(&self) -> Result<Overview, Error> {
         answered(async {
             let mut transaction = self.begin(BEGIN).await?;
-            Ok(sqlx::query_as(include_str!("ledger/overview.sql"))
+            Ok(postgres::query_as(include_str!("ledger/overview.sql"))
                 .fetch_one(&mut *transaction)
                 .await?)
         })
@@ -133,7 +133,7 @@ impl Ledger {
 
     async fn prune_batch(&self, retention: Duration) -> Result<u64, Error> {
         let mut transaction = self.begin(BEGIN).await?;
-        let batch = sqlx::query(include_str!("ledger/prune.sql"))
+        let batch = postgres::query(include_str!("ledger/prune.sql"))
             .bind(retention.as_secs_f64())
             .bind(PRUNE_BATCH)
             .execute(&mut *transaction)
@@ -150,10 +150,13 @@ impl Ledger {
     /// Takes in ads that somebody queued by hand: answers those that the app
     /// has.
     pub async fn adopt(&self, strangers: &[String]) -> Result<Vec<String>, Error> {
-        sqlx::query_scalar(include_str!("ledger/adopt.sql"))
+        let mut transaction = self.begin(BEGIN).await?;
+        let adopted = postgres::query_scalar(include_str!("ledger/adopt.sql"))
             .bind(strangers)
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *transaction)
             .await
-            .map_err(Error::of_view)
+            .map_err(Error::of_view)?;
+        transaction.commit().await?;
+        Ok(adopted)
     }
 }

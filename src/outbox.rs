@@ -46,7 +46,7 @@ pub async fn move_batch(pool: &PgPool) -> Result<Moved, Error> {
     let mut transaction = postgres::begin(pool, BEGIN).await?;
     failpoint::at(Point::MoveBegun).await;
     let (changes, ad_ids, _announced, too_long): (i64, Ids, i64, Ids) =
-        sqlx::query_as(include_str!("outbox/move.sql"))
+        postgres::query_as(include_str!("outbox/move.sql"))
             .bind(BATCH)
             .fetch_one(&mut *transaction)
             .await?;
@@ -74,9 +74,10 @@ pub struct Truncation {
 
 /// The truncations that wait.
 pub async fn truncation(pool: &PgPool) -> Result<Option<Truncation>, Error> {
+    let mut transaction = postgres::begin(pool, BEGIN).await?;
     let (changes, changed_at): (Vec<i64>, OffsetDateTime) =
-        sqlx::query_as(include_str!("outbox/truncation.sql"))
-            .fetch_one(pool)
+        postgres::query_as(include_str!("outbox/truncation.sql"))
+            .fetch_one(&mut *transaction)
             .await?;
     Ok((!changes.is_empty()).then_some(Truncation {
         changes,
@@ -100,7 +101,7 @@ impl Truncation {
     ) -> Result<(Option<String>, Vec<String>), Error> {
         let mut transaction = postgres::begin(pool, BEGIN).await?;
         let (last, ad_ids, _announced): (_, _, i64) =
-            sqlx::query_as(include_str!("outbox/move_known.sql"))
+            postgres::query_as(include_str!("outbox/move_known.sql"))
                 .bind(after)
                 .bind(BATCH)
                 .bind(self.changed_at)
@@ -115,10 +116,12 @@ impl Truncation {
     /// means that all pages are moved once more, which is harmless.
     pub async fn moved(self, pool: &PgPool) -> Result<(), Error> {
         failpoint::at(Point::TruncationMoved).await;
-        sqlx::query("delete from usage_sync.change where id = any ($1)")
+        let mut transaction = postgres::begin(pool, BEGIN).await?;
+        postgres::query("delete from usage_sync.change where id = any ($1)")
             .bind(self.changes)
-            .execute(pool)
+            .execute(&mut *transaction)
             .await?;
+        transaction.commit().await?;
         Ok(())
     }
 }
@@ -126,8 +129,8 @@ impl Truncation {
 /// Queues those of the ads that the app has or that were ever seen here;
 /// answers them.
 pub async fn renew(pool: &PgPool, ads: &[String]) -> Result<Vec<String>, Error> {
-    let mut transaction = pool.begin().await?;
-    let queued = sqlx::query_scalar(include_str!("outbox/renew.sql"))
+    let mut transaction = postgres::begin(pool, "begin").await?;
+    let queued = postgres::query_scalar(include_str!("outbox/renew.sql"))
         .bind(ads)
         .fetch_all(&mut *transaction)
         .await
@@ -139,8 +142,8 @@ pub async fn renew(pool: &PgPool, ads: &[String]) -> Result<Vec<String>, Error> 
 
 /// Queues every rejected ad; answers how many there are.
 pub async fn renew_rejected(pool: &PgPool) -> Result<u64, Error> {
-    let mut transaction = pool.begin().await?;
-    let queued = sqlx::query(
+    let mut transaction = postgres::begin(pool, "begin").await?;
+    let queued = postgres::query(
         "insert into usage_sync.change (ad_id) \
          select ad_id from usage_sync.ad where state = 'rejected'",
     )
@@ -154,8 +157,8 @@ pub async fn renew_rejected(pool: &PgPool) -> Result<u64, Error> {
 
 /// Queues ads.
 pub async fn queue(pool: &PgPool, ads: &[String]) -> Result<(), Error> {
-    let mut transaction = pool.begin().await?;
-    sqlx::query("insert into usage_sync.change (ad_id) select unnest($1::text[])")
+    let mut transaction = postgres::begin(pool, "begin").await?;
+    postgres::query("insert into usage_sync.change (ad_id) select unnest($1::text[])")
         .bind(ads)
         .execute(&mut *transaction)
         .await?;
@@ -172,11 +175,12 @@ pub async fn page_of_view(
     size: i32,
     since: Option<OffsetDateTime>,
 ) -> Result<Vec<String>, Error> {
-    sqlx::query_scalar("select ad_id from usage_sync.page($1, $2, $3)")
+    let mut transaction = postgres::begin(pool, "begin").await?;
+    postgres::query_scalar("select ad_id from usage_sync.page($1, $2, $3)")
         .bind(after)
         .bind(size)
         .bind(since)
-        .fetch_all(pool)
+        .fetch_all(&mut *transaction)
         .await
         .map_err(Error::of_view)
 }
@@ -188,25 +192,27 @@ pub async fn page_of_left_over(
     after: Option<&str>,
     size: i32,
 ) -> Result<(Option<String>, Vec<String>), Error> {
-    sqlx::query_as(include_str!("outbox/left_over.sql"))
+    let mut transaction = postgres::begin(pool, "begin").await?;
+    postgres::query_as(include_str!("outbox/left_over.sql"))
         .bind(after)
         .bind(size)
-        .fetch_one(pool)
+        .fetch_one(&mut *transaction)
         .await
         .map_err(Error::of_view)
 }
 
 /// How many ads the view has.
 pub async fn count_of_view(pool: &PgPool) -> Result<u64, Error> {
-    let count: i64 = sqlx::query_scalar("select count(distinct ad_id) from usage_sync.usage")
-        .fetch_one(pool)
+    let mut transaction = postgres::begin(pool, "begin").await?;
+    let count: i64 = postgres::query_scalar("select count(distinct ad_id) from usage_sync.usage")
+        .fetch_one(&mut *transaction)
         .await
         .map_err(Error::of_view)?;
     Ok(count.unsigned_abs())
 }
 
 async fn wake(transaction: &mut sqlx::PgTransaction<'_>) -> Result<(), Error> {
-    sqlx::query("notify usage_sync")
+    postgres::query("notify usage_sync")
         .execute(&mut **transaction)
         .await?;
     Ok(())

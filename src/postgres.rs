@@ -2,13 +2,19 @@
 //!
 //! Promises that no slot of the pool is lost to a connection whose other end
 //! is gone, and that an error names the cause and not only that time is over.
+//!
+//! A transaction pooler gives each transaction another connection of the
+//! server (PgBouncer: Features). So nothing may be left behind in a session: no
+//! prepared statement has a name, and each statement is in a transaction, since
+//! the driver prepares it in one message and runs it in another.
 
 use std::{io, time::Duration};
 
 use secrecy::ExposeSecret;
 use sqlx::{
-    Connection as _, Error, PgConnection, PgPool, Postgres, Transaction,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    Connection as _, Error, FromRow, PgConnection, PgPool, Postgres, Transaction,
+    postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow},
+    query::{Query, QueryAs, QueryScalar},
 };
 use tokio::time::timeout;
 
@@ -77,9 +83,32 @@ pub(crate) async fn begin(
     }
 }
 
+/// A statement without a name.
+pub(crate) fn query<'q>(sql: &'static str) -> Query<'q, Postgres, PgArguments> {
+    sqlx::query(sql).persistent(false)
+}
+
+/// The same, answering rows.
+pub(crate) fn query_as<'q, Row>(sql: &'static str) -> QueryAs<'q, Postgres, Row, PgArguments>
+where
+    Row: for<'r> FromRow<'r, PgRow>,
+{
+    sqlx::query_as(sql).persistent(false)
+}
+
+/// The same, answering one column.
+pub(crate) fn query_scalar<'q, Value>(
+    sql: &'static str,
+) -> QueryScalar<'q, Postgres, Value, PgArguments>
+where
+    (Value,): for<'r> FromRow<'r, PgRow>,
+{
+    sqlx::query_scalar(sql).persistent(false)
+}
+
 /// Why the pool had no connection: it tries for as long as it may and then
 /// says only that. A server that takes one now has too few of ours.
-async fn cause(pool: &PgPool) -> Error {
+pub(crate) async fn cause(pool: &PgPool) -> Error {
     let options = pool.connect_options();
     match timeout(DIAGNOSIS, PgConnection::connect_with(&options)).await {
         Ok(Ok(connection)) => {

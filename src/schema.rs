@@ -1,6 +1,6 @@
 //! The schema `usage_sync` in the app's database.
 
-use sqlx::{Connection, PgConnection, migrate::Migrator, postgres::PgConnectOptions};
+use sqlx::{Connection, PgConnection, Row as _, migrate::Migrator, postgres::PgConnectOptions};
 
 /// In our schema, so that it collides with nothing of the app's.
 const TABLE: &str = "usage_sync._migrations";
@@ -73,10 +73,12 @@ pub async fn is_current(connection: &mut PgConnection) -> bool {
 }
 
 async fn applied(connection: &mut PgConnection) -> usize {
+    // In one message, and so behind a transaction pooler, too.
     let count: Result<i64, sqlx::Error> =
-        sqlx::query_scalar("select count(*) from usage_sync._migrations where success")
+        sqlx::raw_sql("select count(*) from usage_sync._migrations where success")
             .fetch_one(connection)
-            .await;
+            .await
+            .and_then(|row| row.try_get(0));
     // Before the first run there is no such table.
     count.map_or(0, |count| usize::try_from(count).unwrap_or(0))
 }

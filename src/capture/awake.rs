@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use sqlx::{PgPool, Postgres, pool::PoolConnection};
 
+use crate::postgres;
+
 /// An awake listener looks this often.
 pub(super) const POLL: Duration = Duration::from_millis(10);
 
@@ -60,7 +62,7 @@ pub(super) async fn stay(pool: &PgPool) -> Option<Awake> {
     let mut connection = pool.acquire().await.ok()?;
     let locked = async {
         let mut transaction = sqlx::Connection::begin_with(&mut *connection, LOCK).await?;
-        sqlx::query("select pg_advisory_lock(1970496883, 1)")
+        postgres::query("select pg_advisory_lock(1970496883, 1)")
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await
@@ -77,8 +79,14 @@ pub(super) async fn stay(pool: &PgPool) -> Option<Awake> {
 impl Awake {
     /// Lets the trigger notify again.
     pub(super) async fn sleep(mut self) {
-        let unlock = sqlx::query("select pg_advisory_unlock(1970496883, 1)").execute(&mut *self.0);
-        if !matches!(tokio::time::timeout(ANSWER, unlock).await, Ok(Ok(_))) {
+        let unlock = async {
+            let mut transaction = sqlx::Connection::begin(&mut *self.0).await?;
+            postgres::query("select pg_advisory_unlock(1970496883, 1)")
+                .execute(&mut *transaction)
+                .await?;
+            transaction.commit().await
+        };
+        if !matches!(tokio::time::timeout(ANSWER, unlock).await, Ok(Ok(()))) {
             // Whatever is wrong with the connection: its end frees the lock.
             self.0.close_on_drop();
         }

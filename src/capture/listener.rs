@@ -22,7 +22,7 @@ use tokio::{
 
 use crate::{
     failpoint::{self, Point},
-    ledger,
+    ledger, postgres,
     shutdown::Shutdown,
     trouble::Trouble,
 };
@@ -30,10 +30,10 @@ use crate::{
 /// With [`DEAF`] a half-open connection is noticed within 15 s.
 const HEARTBEAT: Duration = Duration::from_secs(4);
 const DEAF: Duration = Duration::from_secs(9);
+const CONNECT: Duration = Duration::from_secs(5);
+
 /// Past this the trigger and capture notify no more.
 const CRITICAL: f64 = 0.5;
-
-const CONNECT: Duration = Duration::from_secs(5);
 
 /// Listens, and starts over whenever that fails.
 pub struct Listener {
@@ -89,11 +89,12 @@ impl Listener {
             // A connection that broke is replaced here, not behind our back.
             listener.eager_reconnect(false);
             listener.listen_all(["usage_sync", &self.heartbeat]).await?;
-            Ok(listener)
+            Ok::<_, sqlx::Error>(listener)
         };
-        let listener = timeout(CONNECT, open)
-            .await
-            .unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+        let listener = match timeout(CONNECT, open).await {
+            Ok(listener) => listener?,
+            Err(_) => return Err(postgres::cause(&self.pool).await),
+        };
         failpoint::at(Point::Listening).await;
         // Only now: a change between the last look and LISTEN woke nobody.
         self.changed.notify_one();
@@ -111,7 +112,7 @@ impl Listener {
     async fn notify(&self) -> Result<f64, sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
         let usage =
-            sqlx::query_scalar("select pg_notification_queue_usage() from pg_notify($1, '')")
+            postgres::query_scalar("select pg_notification_queue_usage() from pg_notify($1, '')")
                 .bind(&self.heartbeat)
                 .fetch_one(&mut *transaction)
                 .await?;

@@ -1,11 +1,11 @@
 //! The sweep: whatever is pending in Postgres must be known to Redis.
 
-use sqlx::types::time::OffsetDateTime;
+use sqlx::{PgConnection, types::time::OffsetDateTime};
 
 use super::Context;
 use crate::{
     failpoint::{self, Point},
-    ledger, queue,
+    ledger, postgres, queue,
 };
 
 /// Ads a page: one query, one call to Redis.
@@ -54,12 +54,12 @@ async fn offer_all(
 ) -> Result<(Place, bool), Error> {
     let mut after = from;
     loop {
-        let page = sqlx::query_as(query)
+        let page = postgres::query_as(query)
             .bind(after.0)
             .bind(&after.1)
-            .bind(PAGE)
-            .fetch_all(&context.pool);
-        let page: Vec<(String, OffsetDateTime)> = read(page).await?;
+            .bind(PAGE);
+        let page = read(context, async |connection| page.fetch_all(connection).await);
+        let page: Vec<(String, OffsetDateTime)> = page.await?;
         failpoint::at(Point::SweepRead).await;
         let Some((ad_id, at)) = page.last().cloned() else {
             return Ok((after, false));
@@ -74,6 +74,13 @@ async fn offer_all(
     }
 }
 
-async fn read<T>(rows: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, ledger::Error> {
-    ledger::answered(async { rows.await.map_err(ledger::Error::from) }).await
+async fn read<T>(
+    context: &Context,
+    rows: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+) -> Result<T, ledger::Error> {
+    ledger::answered(async {
+        let mut transaction = postgres::begin(&context.pool, "begin").await?;
+        Ok(rows(&mut transaction).await?)
+    })
+    .await
 }

@@ -8,6 +8,7 @@ use super::{BEGIN, BEGIN_DURABLE, Error, Ledger};
 use crate::{
     failpoint::{self, Point},
     plan::{HeldRecord, Operation, WantedLine, blank},
+    postgres,
 };
 
 /// An ad as it was read under its token.
@@ -57,10 +58,11 @@ impl Ledger {
     pub async fn fence(&self, ids: &[String]) -> Result<Fence, Error> {
         let mut transaction = self.begin(BEGIN_DURABLE).await?;
         failpoint::at(Point::FenceBegun).await;
-        let fenced: Vec<(String, i64, i64, i32, bool)> = sqlx::query_as(include_str!("fence.sql"))
-            .bind(ids)
-            .fetch_all(&mut *transaction)
-            .await?;
+        let fenced: Vec<(String, i64, i64, i32, bool)> =
+            postgres::query_as(include_str!("fence.sql"))
+                .bind(ids)
+                .fetch_all(&mut *transaction)
+                .await?;
         failpoint::at(Point::FenceTaken).await;
         let orphans: Vec<&str> = fenced
             .iter()
@@ -68,7 +70,7 @@ impl Ledger {
             .map(|(ad_id, ..)| ad_id.as_str())
             .collect();
         if !orphans.is_empty() {
-            sqlx::query(include_str!("take_over.sql"))
+            postgres::query(include_str!("take_over.sql"))
                 .bind(orphans)
                 .execute(&mut *transaction)
                 .await?;
@@ -76,9 +78,8 @@ impl Ledger {
         }
 
         let known: Vec<&str> = fenced.iter().map(|(ad_id, ..)| ad_id.as_str()).collect();
-        // Not kept as a prepared statement: the view may be replaced at any time.
-        let rows: Vec<ReadRow> = sqlx::query_as(include_str!("read.sql"))
-            .persistent(false)
+        // The view may be replaced at any time: nothing of it is kept.
+        let rows: Vec<ReadRow> = postgres::query_as(include_str!("read.sql"))
             .bind(known)
             .fetch_all(&mut *transaction)
             .await
@@ -117,7 +118,7 @@ impl Ledger {
             .map(|(ad_id, token)| (ad_id.as_str(), *token))
             .unzip();
         let mut transaction = self.begin(BEGIN).await?;
-        sqlx::query(include_str!("abandon.sql"))
+        postgres::query(include_str!("abandon.sql"))
             .bind(ad_ids)
             .bind(tokens)
             .bind(intent.id)
@@ -139,7 +140,7 @@ impl Fence {
         &mut self,
         external_ids: &[String],
     ) -> Result<HashMap<String, String>, Error> {
-        let owners: Vec<(String, String)> = sqlx::query_as(
+        let owners: Vec<(String, String)> = postgres::query_as(
             "select external_id, ad_id from usage_sync.record where external_id = any ($1)",
         )
         .bind(external_ids)
@@ -159,7 +160,7 @@ impl Fence {
             contracts.push(operation.contract.as_deref().unwrap_or_default());
             blanks.push(blank(&operation.body));
         }
-        let (id,): (i64,) = sqlx::query_as(include_str!("intend.sql"))
+        let (id,): (i64,) = postgres::query_as(include_str!("intend.sql"))
             .bind(ad_ids)
             .bind(lines)
             .bind(external_ids)

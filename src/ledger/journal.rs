@@ -4,7 +4,10 @@
 use sqlx::{Postgres, Transaction};
 
 use super::{Answer, Error, Outcome, Verdict};
-use crate::plan::{Action, Operation};
+use crate::{
+    plan::{Action, Operation},
+    postgres,
+};
 
 /// One line of the journal.
 struct Line<'a> {
@@ -31,7 +34,7 @@ pub(super) async fn write(
     };
     let number =
         |of: for<'a> fn(&'a Line<'a>) -> i64| -> Vec<i64> { lines.iter().map(of).collect() };
-    sqlx::query(include_str!("journal.sql"))
+    postgres::query(include_str!("journal.sql"))
         .bind(required(|line| line.action))
         .bind(required(|line| &line.answer.ad_id))
         .bind(optional(|line| line.operation.map(|o| o.line.as_str())))

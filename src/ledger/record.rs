@@ -8,6 +8,7 @@ use super::{BEGIN, Error, Intent, Ledger, journal};
 use crate::{
     failpoint::{self, Point},
     plan::{Action, Operation, blank},
+    postgres,
 };
 
 /// What Salesforce answered to one operation.
@@ -85,7 +86,7 @@ impl Ledger {
         failpoint::at(Point::RecordBegun).await;
         let mut settled = settle(&mut transaction, answers, retry_rejected).await?;
         if let Some(intent) = intent {
-            sqlx::query("delete from usage_sync.intent where id = $1")
+            postgres::query("delete from usage_sync.intent where id = $1")
                 .bind(intent.id)
                 .execute(&mut *transaction)
                 .await?;
@@ -105,7 +106,7 @@ impl Ledger {
             .map(|answer| answer.ad_id.clone())
             .collect();
         if !overtaken.is_empty() {
-            let anew: Vec<(String, bool)> = sqlx::query_as(include_str!("overtaken.sql"))
+            let anew: Vec<(String, bool)> = postgres::query_as(include_str!("overtaken.sql"))
                 .bind(overtaken.iter().map(String::as_str).collect::<Vec<_>>())
                 .fetch_all(&mut *transaction)
                 .await?;
@@ -127,7 +128,7 @@ impl Ledger {
         retry_rejected: Duration,
     ) -> Result<(), Error> {
         let mut transaction = self.begin(BEGIN).await?;
-        let refused: Option<(i64, i64)> = sqlx::query_as(include_str!("refuse.sql"))
+        let refused: Option<(i64, i64)> = postgres::query_as(include_str!("refuse.sql"))
             .bind(ad_id)
             .bind(code)
             .bind(message)
@@ -192,7 +193,7 @@ async fn settle(
     let ad_ids: Vec<&str> = answers.iter().map(|a| a.ad_id.as_str()).collect();
     let tokens: Vec<i64> = answers.iter().map(|a| a.token).collect();
     let versions: Vec<i64> = answers.iter().map(|a| a.version).collect();
-    Ok(sqlx::query_as(include_str!("settle.sql"))
+    Ok(postgres::query_as(include_str!("settle.sql"))
         .bind(ad_ids)
         .bind(tokens)
         .bind(versions)
@@ -224,7 +225,7 @@ async fn report(transaction: &mut Pg, answers: &[&Answer]) -> Result<(), Error> 
         .iter()
         .map(|((_, operation, _), _)| operation.contract.as_deref())
         .collect();
-    sqlx::query(include_str!("report.sql"))
+    postgres::query(include_str!("report.sql"))
         .bind(text(|(_, operation, _)| &operation.external_id))
         .bind(text(|(answer, _, _)| &answer.ad_id))
         .bind(text(|(_, operation, _)| &operation.line))
@@ -243,7 +244,7 @@ async fn withdraw(transaction: &mut Pg, answers: &[&Answer]) -> Result<(), Error
         .map(|(_, operation, _)| operation.external_id.as_str())
         .collect();
     if !gone.is_empty() {
-        sqlx::query("delete from usage_sync.record where external_id = any ($1)")
+        postgres::query("delete from usage_sync.record where external_id = any ($1)")
             .bind(gone)
             .execute(&mut **transaction)
             .await?;
@@ -267,7 +268,7 @@ async fn doubt(transaction: &mut Pg, entries: &[Entry<'_>]) -> Result<(), Error>
         .iter()
         .map(|(_, operation, _)| blank(&operation.body))
         .collect();
-    sqlx::query(include_str!("doubt.sql"))
+    postgres::query(include_str!("doubt.sql"))
         .bind(text(|(_, operation, _)| &operation.external_id))
         .bind(text(|(answer, _, _)| &answer.ad_id))
         .bind(text(|(_, operation, _)| &operation.line))
@@ -286,7 +287,7 @@ async fn announce(transaction: &mut Pg, settled: &[(String, bool)]) -> Result<()
         .map(|(ad_id, _)| ad_id.as_str())
         .collect();
     if !changed.is_empty() {
-        sqlx::query(include_str!("announce.sql"))
+        postgres::query(include_str!("announce.sql"))
             .bind(changed)
             .execute(&mut **transaction)
             .await?;

@@ -142,7 +142,7 @@ async fn f48_nothing_is_sent_while_postgres_is_read_only() {
     );
 
     world
-        .app("set transaction_read_only = off; alter system reset default_transaction_read_only")
+        .app("alter system reset default_transaction_read_only")
         .await;
     world.app("select pg_reload_conf()").await;
     world.in_step().await;
