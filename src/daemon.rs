@@ -125,6 +125,7 @@ pub async fn run(settings: &Settings, shutdown: Shutdown) -> Result<(), Error> {
     });
 
     let reporter = Reporter {
+        api_budget: settings.salesforce.api_budget,
         every: settings.metrics_interval,
         metrics,
         queue,
@@ -188,6 +189,7 @@ fn worker_options(settings: &Settings) -> worker::Options {
         },
         // Its own call, and before it that of the task that renews the token.
         silence: settings.salesforce.timeout * 2 + watchdog::PATIENCE,
+        api_budget: settings.salesforce.api_budget,
         // What is left of the time to stop is for giving back and closing.
         patience: settings.shutdown_timeout.mul_f64(0.8),
     }

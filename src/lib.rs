@@ -11,6 +11,7 @@ pub mod ledger;
 pub mod local;
 pub mod metrics;
 pub mod outbox;
+pub mod pace;
 pub mod place;
 pub mod plan;
 pub mod postgres;

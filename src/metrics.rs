@@ -5,7 +5,7 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use tokio::sync::Notify;
@@ -43,13 +43,17 @@ impl Default for State {
 }
 
 impl State {
-    /// It works from now on, or no longer does.
-    pub fn set(&self, works: bool) {
+    /// It works from now on, or no longer does. Answers how long the other
+    /// state lasted, if this is a change.
+    pub fn set(&self, works: bool) -> Option<Duration> {
         let mut state = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.0 != works {
-            *state = (works, SystemTime::now());
-            self.changed.notify_one();
+        if state.0 == works {
+            return None;
         }
+        let lasted = state.1.elapsed().unwrap_or_default();
+        *state = (works, SystemTime::now());
+        self.changed.notify_one();
+        Some(lasted)
     }
 
     /// Whether it works, and since when.
@@ -78,4 +82,5 @@ pub struct Metrics {
     pub calls: Counter,
     pub failed_calls: Counter,
     pub salesforce: State,
+    pub budget: State,
 }

@@ -22,11 +22,13 @@
 //!   alone, since too many died with them.
 //! - `{name}:filled`: exists as long as Redis has its memory. When it is gone,
 //!   everything pending has to be offered again.
+//! - `{name}:budget`, a hash: the calls that may be spent (`budget`).
 //! - `{name}:salesforce`: how a daemon finds Salesforce, for `status`.
 //! - `{name}:token`: the highest fencing token that was used; an older database
 //!   is told by it.
 //! - `{name}:elsewhere`: why a daemon reports nothing, for `status`.
 
+mod budget;
 mod claim;
 mod connection;
 mod health;

@@ -23,6 +23,8 @@ const PUBLISH_EVERY: Duration = Duration::from_secs(5);
 
 /// Writes the metric lines.
 pub struct Reporter {
+    /// Share of the org's daily calls that all daemons together may spend.
+    pub api_budget: f64,
     /// How often.
     pub every: Duration,
     /// What was counted.
@@ -80,6 +82,8 @@ impl Reporter {
         let metrics = &self.metrics;
         let health = self.health();
         let depth = self.queue.depth().await.ok();
+        let usage = self.queue.usage().await.ok().flatten();
+        let budget = usage.map(|usage| usage.budget(self.api_budget));
         let overview = self.ledger.overview().await.ok();
         tracing::info!(
             "count#changes.captured" = metrics.changes_captured.take(),
@@ -94,6 +98,7 @@ impl Reporter {
             "count#salesforce.failed_calls" = metrics.failed_calls.take(),
             "sample#salesforce.up" = u8::from(health.up),
             "sample#salesforce.calls_left" = health.api_calls_left,
+            "sample#budget.left" = budget.map(|budget| budget.left),
             "sample#queue.ready" = depth.map(|depth| depth.ready),
             "sample#queue.claimed" = depth.map(|depth| depth.claimed),
             "sample#queue.retry" = depth.map(|depth| depth.retry),

@@ -9,6 +9,7 @@ mod alone;
 mod deliver;
 mod gate;
 mod hand;
+mod pace;
 mod parcel;
 mod prepare;
 mod say;
@@ -73,6 +74,8 @@ pub struct Options {
     pub outage: Backoff,
     /// How long a task that calls Salesforce may wait for one thing.
     pub silence: Duration,
+    /// Share of the org's daily calls that all daemons together may spend.
+    pub api_budget: f64,
     /// How long what is in flight may take to finish when the worker stops.
     pub patience: Duration,
 }
@@ -134,6 +137,8 @@ enum Event {
         trial: bool,
         result: Result<Option<Vec<Parcel>>, prepare::Error>,
     },
+    /// The budget permits no claim yet.
+    Held(Duration),
     Landed {
         trial: bool,
         contracts: HashSet<String>,
@@ -308,8 +313,7 @@ impl Worker {
         self.look_again = false;
         let context = Arc::clone(&self.context);
         self.spawn(watchdog::PATIENCE, "a claim", async move {
-            let result = prepare::prepare(&context, most).await;
-            Event::Prepared { trial, result }
+            pace::prepare(&context, most, trial).await
         });
     }
 
@@ -378,6 +382,12 @@ impl Worker {
                 self.answered(what, result.err()).await;
             }
             Event::Prepared { trial, result } => self.prepared(trial, result),
+            Event::Held(pause) => {
+                self.preparing = false;
+                // Sooner, too: what waits may have become a full call.
+                self.next_look = Instant::now() + pause.min(IDLE_LOOK.max);
+                self.redis.over();
+            }
             Event::Landed {
                 trial,
                 contracts,

@@ -7,6 +7,7 @@ use sqlx::{PgPool, types::time::OffsetDateTime};
 use time::format_description::well_known::Rfc3339;
 use usage_sync::{
     ledger::{self, Ledger, Overview},
+    pace::{Budget, Usage},
     place,
     queue::{self, Depth, Health, Queue},
     settings::Settings,
@@ -35,6 +36,8 @@ struct Status {
     unwatched: Option<String>,
     place: Pinned,
     salesforce: Salesforce,
+    /// Null until an answer has told what the org allows.
+    budget: Option<Budget>,
 }
 
 /// The place that was written down at the first report.
@@ -74,7 +77,7 @@ pub(super) async fn run(
                 (None, Some(missing))
             }
         };
-        let status = read(&pool, &ledger, engine).await;
+        let status = read(&pool, &ledger, engine, settings.salesforce.api_budget).await;
         print(&status.map_err(connect::failed)?, args.json)?;
         if !args.watch {
             return missing.map_or(Ok(Exit::Done), Err);
@@ -91,6 +94,7 @@ pub(super) async fn run(
 struct Engine {
     depth: Option<Depth>,
     health: Option<Health>,
+    usage: Option<Usage>,
     /// The highest fencing token that was used.
     used: i64,
     /// What the daemons say of their place.
@@ -103,6 +107,7 @@ async fn ask(queue: Result<Queue, Failure>) -> Result<(Engine, Queue), Failure> 
         Ok(Engine {
             depth: Some(queue.depth().await?),
             health: queue.health().await?,
+            usage: queue.usage().await?,
             used: queue.used_token(0).await?,
             elsewhere: queue.elsewhere().await?,
         })
@@ -120,6 +125,7 @@ async fn read(
     pool: &PgPool,
     ledger: &Ledger,
     engine: Option<Engine>,
+    share: f64,
 ) -> Result<Status, ledger::Error> {
     let engine = engine.unwrap_or_default();
     let Overview {
@@ -147,6 +153,7 @@ async fn read(
             since: row.pinned_at.and_then(rfc3339),
         },
         salesforce: Salesforce::from(engine.health),
+        budget: engine.usage.map(|usage| usage.budget(share)),
     })
 }
 
@@ -208,6 +215,14 @@ fn print(status: &Status, json: bool) -> Result<(), Failure> {
     };
     writeln!(out, "salesforce      {salesforce}")?;
     writeln!(out, "api calls left  {calls}")?;
+    let budget = match status.budget {
+        Some(Budget { calls, left: 0 }) => {
+            format!("used up: {calls} calls a day, reporting pauses until some are free")
+        }
+        Some(Budget { calls, left }) => format!("{left} of {calls} calls a day left for reports"),
+        None => String::from("unknown"),
+    };
+    writeln!(out, "budget          {budget}")?;
     writeln!(out, "queue           {}", queue(status.queue))?;
     writeln!(out, "pending         {} ads", status.pending)?;
     writeln!(out, "rejected        {} ads", status.rejected)?;

@@ -2,6 +2,8 @@
 
 use redis::Script;
 
+use super::budget;
+
 /// The keys of one installation, in one slot of a Redis Cluster.
 #[derive(Clone)]
 pub(super) struct Keys {
@@ -12,6 +14,7 @@ pub(super) struct Keys {
     pub(super) suspects: String,
     pub(super) deaths: String,
     pub(super) filled: String,
+    pub(super) budget: String,
     pub(super) salesforce: String,
     pub(super) token: String,
     pub(super) elsewhere: String,
@@ -31,6 +34,7 @@ pub(super) struct Scripts {
     pub(super) renew: Script,
     pub(super) recover: Script,
     pub(super) token: Script,
+    pub(super) budget: budget::Scripts,
 }
 
 impl Keys {
@@ -44,6 +48,7 @@ impl Keys {
             suspects: key("suspects"),
             deaths: key("deaths"),
             filled: key("filled"),
+            budget: key("budget"),
             salesforce: key("salesforce"),
             token: key("token"),
             elsewhere: key("elsewhere"),
@@ -65,6 +70,7 @@ impl Scripts {
             renew: Script::new(include_str!("renew.lua")),
             recover: Script::new(include_str!("recover.lua")),
             token: Script::new(include_str!("token.lua")),
+            budget: budget::Scripts::new(),
         }
     }
 }

@@ -90,6 +90,11 @@ enum Next {
 /// How much slower the gate is where every try costs more than a probe.
 const SLOW: u32 = 10;
 
+/// The pause between two tries that each cost a call.
+pub(super) fn slowest(outage: &Backoff) -> Duration {
+    outage.max * SLOW
+}
+
 impl Gate {
     /// An open gate that probes at this pace.
     pub fn new(outage: Backoff) -> Self {
@@ -203,13 +208,19 @@ impl Gate {
         }
     }
 
-    /// Where a probe says nothing, or every try is a login, more patience is due.
+    /// Where a probe says nothing, or every try is a login, more patience is
+    /// due; most where the calls of a whole day have to fall away.
     fn pace(&self, cause: Cause) -> Backoff {
         match cause {
             Cause::Outage => self.outage,
-            Cause::DailyLimit | Cause::Configuration => Backoff {
+            Cause::Configuration => Backoff {
                 base: self.outage.base * SLOW,
-                max: self.outage.max * SLOW,
+                max: slowest(&self.outage),
+            },
+            // Half of a pause is chance: never less than the slowest.
+            Cause::DailyLimit => Backoff {
+                base: slowest(&self.outage) * 2,
+                max: slowest(&self.outage) * 2,
             },
         }
     }
@@ -331,7 +342,7 @@ mod tests {
     fn closed_for(cause: Cause, now: Instant) -> Gate {
         let mut gate = gate();
         gate.failed(Sent::Straggler, cause, now, 1.0);
-        let later = now + Duration::from_mins(10);
+        let later = now + Duration::from_mins(20);
         assert_eq!(gate.permit(later), Permit::Probe);
         gate.probe_answered();
         assert_eq!(gate.permit(later), Permit::Trial);

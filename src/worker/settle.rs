@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Context, deliver::deliver, hand::Hand, prepare::Parcel};
+use super::{Context, deliver::deliver, hand::Hand, pace, prepare::Parcel};
 use crate::{
     backoff::{Backoff, chance},
     failpoint::{self, Point},
@@ -50,6 +50,7 @@ pub(super) async fn deliver_and_settle(
             Err(_) => tokio::time::sleep(RECORD_AGAIN.pause(tries, chance())).await,
         }
     }
+    pace::landed(context, delivered.calls, trouble.is_none()).await;
     trouble
 }
 
@@ -70,6 +71,7 @@ pub(super) async fn abandon(context: &Context, parcel: Parcel) {
     if let Err(error) = parcel.hand.release(&ids).await {
         tracing::debug!(error = %Chain(&error), "ads could not be given back to the queue");
     }
+    pace::unsent(context).await;
 }
 
 impl Context {
