@@ -50,7 +50,8 @@ pub(super) async fn prepare(context: &Context, most: usize, trial: bool) -> Even
 }
 
 /// A parcel has landed: what it cost, and whether all of its calls were
-/// answered, so that the newest word about the org's calls is from now.
+/// answered, if only by a refusal: then the newest word about the org's calls
+/// is from now.
 pub(super) async fn landed(context: &Context, calls: usize, answered: bool) {
     let told = (answered && calls > 0).then(|| known(context)).flatten();
     let calls = i64::try_from(calls).unwrap_or(i64::MAX);
@@ -84,7 +85,7 @@ async fn reserve(context: &Context, most: usize) -> Result<Pace, queue::Error> {
             tracing::warn!(
                 remedy = "it goes on by itself as the calls of 24 hours ago fall away; \
                     raise SALESFORCE_API_BUDGET, find what else calls the org, or buy calls",
-                "our share of the org's daily calls is used up: reporting pauses, nothing is lost"
+                "our share of the daily calls is used up: reporting pauses, nothing is lost"
             );
         }
         Pace::Go(_) | Pace::Wait(_) => {
@@ -92,7 +93,7 @@ async fn reserve(context: &Context, most: usize) -> Result<Pace, queue::Error> {
                 let duration_ms = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX);
                 tracing::info!(
                     duration_ms,
-                    "our share of the org's daily calls has room again: reporting goes on"
+                    "our share of the daily calls has room again: reporting goes on"
                 );
             }
         }

@@ -50,7 +50,10 @@ pub(super) async fn deliver_and_settle(
             Err(_) => tokio::time::sleep(RECORD_AGAIN.pause(tries, chance())).await,
         }
     }
-    pace::landed(context, delivered.calls, trouble.is_none()).await;
+    let answered = trouble
+        .as_ref()
+        .is_none_or(|trouble| trouble.certainty() == salesforce::Certainty::Answered);
+    pace::landed(context, delivered.calls, answered).await;
     trouble
 }
 

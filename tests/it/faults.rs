@@ -6,6 +6,7 @@ mod deaths;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod listener;
+mod pace;
 mod place;
 mod postgres;
 mod process;

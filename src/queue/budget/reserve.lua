@@ -58,5 +58,7 @@ calls = math.min(now >= due and math.ceil(calls) or math.floor(calls), math.floo
 if calls >= 1 then
     return set_aside('go', calls, math.min(most, calls * batch))
 end
+-- Written down, too: a clock that fell back counts on from here.
+close(key, bucket, now)
 local wait = credit < 1 and (1 - credit) / bucket.rate or due - now
 return { 'wait', math.max(1, math.ceil(wait)), 0 }

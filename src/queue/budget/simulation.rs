@@ -222,10 +222,11 @@ fn never(_: u64) -> u64 {
     u64::MAX
 }
 
-fn fifty_a_second(daemons: usize, hours: u64) {
-    let mut world = World::new(100_000, 1.0, daemons);
+/// 43 times as many ads as calls: 50 a second for a budget of 100,000 a day.
+fn steady_load(daemons: usize, budget: u64) {
+    let mut world = World::new(budget, 1.0, daemons);
 
-    world.run(0, hours * HOUR, World::steady(20));
+    world.run(0, 28 * HOUR, World::steady(DAY / 43 / budget));
 
     let (most, slow) = (world.org.most_in_a_day, world.waits.value_at_quantile(0.99));
     println!(
@@ -233,37 +234,37 @@ fn fifty_a_second(daemons: usize, hours: u64) {
         world.waits.value_at_quantile(0.5),
         world.waits.max()
     );
-    assert!(most <= 100_000, "{most} calls");
+    assert!(most <= budget, "{most} calls");
+    assert!(most > budget / 10 * 9, "only {most} calls are made use of");
     assert!(
-        most > 90_000,
-        "only {most} calls of the budget are made use of"
+        slow <= DAY / budget * 5 / 4,
+        "the slowest of a hundred waits {slow} ms"
     );
-    assert!(slow <= 1100, "the slowest of a hundred waits {slow} ms");
     assert!(world.gone.is_empty());
 }
 
 #[test]
 fn fifty_ads_a_second_keep_to_the_budget_and_wait_a_second() {
-    fifty_a_second(1, 30);
+    steady_load(1, 100_000);
 }
 
 #[test]
 fn three_daemons_spend_from_one_bucket() {
-    fifty_a_second(3, 26);
+    steady_load(3, 10_000);
 }
 
 #[test]
 fn bursts_keep_to_the_budget() {
-    let mut world = World::new(15_000, 0.8, 3);
+    let mut world = World::new(1_500, 0.8, 2);
 
-    // A thousand ads at once in every tenth minute, ten a second in between.
-    world.run(0, 48 * HOUR, |last| match last % (10 * MINUTE) {
+    // A thousand ads at once in every tenth minute, one a second in between.
+    world.run(0, 30 * HOUR, |last| match last % (10 * MINUTE) {
         since if since < 1000 => last + 1,
-        _ => last + 100,
+        _ => last + SECOND,
     });
 
     let most = world.org.most_in_a_day;
-    assert!((10_000..=12_000).contains(&most), "{most} calls");
+    assert!((1_000..=1_200).contains(&most), "{most} calls");
     assert!(world.gone.is_empty());
 }
 
@@ -304,16 +305,20 @@ fn full_calls_go_as_long_as_there_is_any_credit() {
 
 #[test]
 fn a_redis_that_forgets_does_not_make_us_spend_more() {
-    let mut world = World::new(20_000, 0.8, 2);
+    let mut world = World::new(2_000, 0.8, 2);
 
     for tenth in 0..30 * 6 {
         let start = tenth * 10 * MINUTE;
-        world.run(start, start + 10 * MINUTE, World::steady(100));
+        world.run(start, start + 10 * MINUTE, World::steady(SECOND));
         world.forget();
     }
 
     let most = world.org.most_in_a_day;
-    assert!(most <= 16_000, "{most} calls");
+    let trials = world.trials.len() as u64;
+    assert!(
+        trials > 0 && most <= 1_600 + trials,
+        "{most} calls, {trials} trials"
+    );
 }
 
 #[test]
@@ -351,11 +356,11 @@ fn on_the_brink_it_does_not_go_on_for_a_single_call() {
 
 #[test]
 fn the_smallest_orgs_are_neither_overdrawn_nor_given_up() {
-    for allowed in [0, 1, 2, 7, 50] {
-        for share in [0.001, 0.3, 1.0] {
+    for allowed in [0, 1, 7] {
+        for share in [0.2, 1.0] {
             let mut world = World::new(allowed, share, 2);
 
-            world.run(0, 72 * HOUR, World::steady(HOUR));
+            world.run(0, 50 * HOUR, World::steady(HOUR));
 
             let budget = (allowed as f64 * share) as u64;
             let most = world.org.most_in_a_day;
