@@ -13,6 +13,9 @@ use crate::meter::Meter;
 use crate::stage::Stage;
 use crate::{Error, Options};
 
+/// How long a table's latency is measured.
+pub(crate) const SECONDS: u32 = 10;
+
 /// Ads ahead of the measurement: the first one pays for login and connections.
 const WARM_UP: u32 = 20;
 
@@ -27,7 +30,11 @@ pub(crate) struct Latency {
 }
 
 /// Measures with a daemon of its own, which talks to the sandbox by way of a meter.
-pub(crate) async fn measure(stage: &mut Stage, options: &Options) -> Result<Latency, Error> {
+pub(crate) async fn measure(
+    stage: &mut Stage,
+    options: &Options,
+    seconds: u32,
+) -> Result<Latency, Error> {
     let meter = Meter::in_front_of(&stage.org.ready.base_url).await?;
     let mut daemon = stage.start_daemon(&meter.url)?;
     let rate = options.rate.max(1);
@@ -40,7 +47,7 @@ pub(crate) async fn measure(stage: &mut Stage, options: &Options) -> Result<Late
     stage.settled(&mut daemon).await?;
     stage.end_phase().await?;
 
-    let ads = rate * options.seconds.max(1);
+    let ads = rate * seconds.max(1);
     let (first, last) = stage.number(ads);
     let committed = commit_all(&stage.app, first, last, rate).await?;
     stage.created(&mut daemon, u64::from(ads * LINES)).await?;

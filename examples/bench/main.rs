@@ -21,6 +21,7 @@ mod daemon;
 mod latency;
 mod meter;
 mod org;
+mod pace;
 mod phases;
 mod process;
 mod report;
@@ -46,9 +47,9 @@ struct Options {
     /// Ads a second while latency is measured
     #[arg(long, default_value_t = 50)]
     rate: u32,
-    /// How long latency is measured
-    #[arg(long, default_value_t = 10)]
-    seconds: u32,
+    /// How long latency is measured; 10, and 60 for pace
+    #[arg(long)]
+    seconds: Option<u32>,
     /// Requests in flight
     #[arg(long, default_value_t = 4)]
     concurrency: u32,
@@ -78,6 +79,8 @@ enum Scenario {
         #[arg(long, default_value_t = 1_000_000)]
         ads: u32,
     },
+    /// A steady trickle while the org's daily calls run low
+    Pace,
 }
 
 /// How long Salesforce takes.
@@ -179,9 +182,13 @@ async fn measure_or_stop(options: &Options) -> Result<String, Error> {
 }
 
 async fn measure(options: &Options) -> Result<String, Error> {
-    if let Some(Scenario::Backlog { ads }) = options.scenario {
-        let carried = backlog::run(options, ads).await?;
-        return Ok(carried.text(options.json));
+    match options.scenario {
+        Some(Scenario::Backlog { ads }) => {
+            let carried = backlog::run(options, ads).await?;
+            return Ok(carried.text(options.json));
+        }
+        Some(Scenario::Pace) => return Ok(pace::run(options).await?.text(options.json)),
+        None => {}
     }
     let mut runs = Vec::new();
     for mode in [Mode::Limit, Mode::Slow] {

@@ -104,6 +104,13 @@ impl Org {
         Ok(())
     }
 
+    /// Lets so many calls through a day, of which so many are made.
+    pub(crate) async fn allow(&self, allowed: u64, used: u64) -> Result<(), Error> {
+        let change = json!({"daily_limit": allowed, "daily_used": used});
+        self.post("settings", &change).await?;
+        Ok(())
+    }
+
     /// The counters as they stand.
     pub(crate) async fn counters(&self) -> Result<Counters, Error> {
         let url = format!("{}/stats", self.ready.control_url);

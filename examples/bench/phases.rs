@@ -74,7 +74,8 @@ pub(crate) async fn run(options: &Options, mode: Mode) -> Result<Run, Error> {
     import.cpu_daemon -= cpu.0 / thousands(import.records);
     daemon.stop().await?;
 
-    let latency = latency::measure(&mut stage, options).await?;
+    let seconds = options.seconds.unwrap_or(latency::SECONDS);
+    let latency = latency::measure(&mut stage, options, seconds).await?;
     stage.check().await?;
     Ok(Run {
         mode,

@@ -257,10 +257,10 @@ fn three_daemons_spend_from_one_bucket() {
 fn bursts_keep_to_the_budget() {
     let mut world = World::new(1_500, 0.8, 2);
 
-    // A thousand ads at once in every tenth minute, one a second in between.
+    // A thousand ads at once in every tenth minute, a few in between.
     world.run(0, 30 * HOUR, |last| match last % (10 * MINUTE) {
         since if since < 1000 => last + 1,
-        _ => last + SECOND,
+        _ => last + 5 * SECOND,
     });
 
     let most = world.org.most_in_a_day;
@@ -309,7 +309,7 @@ fn a_redis_that_forgets_does_not_make_us_spend_more() {
 
     for tenth in 0..30 * 6 {
         let start = tenth * 10 * MINUTE;
-        world.run(start, start + 10 * MINUTE, World::steady(SECOND));
+        world.run(start, start + 10 * MINUTE, World::steady(3 * SECOND));
         world.forget();
     }
 
