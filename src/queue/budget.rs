@@ -14,6 +14,12 @@ use super::{Error, Queue, millis};
 use crate::pace::{Allowance, Pace, Terms, Usage};
 
 #[cfg(test)]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "Lua counts in floating point; days in milliseconds and calls are far below 2^52"
+)]
 mod simulation;
 
 pub(super) const RESERVE: &str = concat!(

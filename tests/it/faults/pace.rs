@@ -214,13 +214,13 @@ async fn f24_a_redis_that_is_full_does_not_keep_calls_from_being_set_aside() {
     let name = settings::Queue {
         name: String::from("full"),
         max: 1000,
-        lease: Duration::from_secs(60),
+        lease: Duration::from_mins(1),
     };
     let queue = Queue::connect(&address, &name).await.unwrap();
     let terms = Terms {
         share: 0.8,
         batch: 200,
-        patience: Duration::from_secs(60),
+        patience: Duration::from_mins(1),
     };
     let used = |used| Usage {
         used,
