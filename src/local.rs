@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 
 pub use memory::memory;
 pub use postgres::{Durability, Options as PostgresOptions, Postgres};
+pub use programs::find as find_program;
 pub use redis::{Options as RedisOptions, Redis};
 
 /// Why a private server is not there.

@@ -108,6 +108,33 @@ impl App {
         Ok(())
     }
 
+    /// Corrects one line of each of these ads, five hundred in a transaction.
+    pub(crate) async fn edit(&self, first: i64, last: i64) -> Result<(), Error> {
+        for from in (first..=last).step_by(500) {
+            sqlx::query(
+                "update line set quantity = quantity % 9 + 1 \
+                 where number = 1 and ad_id between $1 and $2",
+            )
+            .bind(from)
+            .bind(last.min(from + 499))
+            .execute(&self.pool)
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the app sees every one of these ads as reported.
+    pub(crate) async fn reported(&self, ads: &[i64]) -> Result<bool, sqlx::Error> {
+        sqlx::query_scalar(
+            "select not exists (select from unnest($1::bigint[]) as ad (id) where not exists \
+             (select from usage_sync.ad as seen \
+             where seen.ad_id = ad.id::text and seen.state = 'reported'))",
+        )
+        .bind(ads)
+        .fetch_one(&self.pool)
+        .await
+    }
+
     /// Ads that the daemon is not done with.
     pub(crate) async fn pending(&self) -> Result<i64, Error> {
         Ok(sqlx::query_scalar(

@@ -2,7 +2,8 @@
 //! that is killed.
 
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -76,12 +77,17 @@ impl Daemon {
         })
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<(), Error> {
+        kill(self.id(), signal).map_err(|error| Error::Io {
+            action: "sending a signal",
+            source: error.into(),
+        })
+    }
+
     /// Asks it to stop and waits until it has.
     pub(crate) async fn stop(mut self) -> Result<(), Error> {
-        kill(self.id(), Signal::SIGTERM).map_err(|error| Error::Io {
-            action: "stopping the daemon",
-            source: error.into(),
-        })?;
+        self.signal(Signal::SIGTERM)?;
         let deadline = Instant::now() + STOP;
         while self.must_live().is_ok() {
             if Instant::now() > deadline {
@@ -114,19 +120,26 @@ impl Daemon {
         MemoryWatch { task, seen }
     }
 
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        read_all(&self.log).map_or_else(
+            |error| format!("unreadable: {error}"),
+            |bytes| String::from_utf8_lossy(&bytes).into_owned(),
+        )
+    }
+
     fn log_end(&self) -> String {
-        let mut bytes = Vec::new();
-        let mut log = &self.log;
-        let read = log
-            .seek(SeekFrom::Start(0))
-            .and_then(|_| log.read_to_end(&mut bytes));
-        if let Err(error) = read {
-            return format!("unreadable: {error}");
-        }
-        let text = String::from_utf8_lossy(&bytes);
+        let text = self.log();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(10)..].join("\n")
     }
+}
+
+/// Leaves the file's position alone: the child writes there.
+fn read_all(file: &File) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX)];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
 }
 
 impl Drop for Daemon {

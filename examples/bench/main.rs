@@ -13,17 +13,23 @@
 //! and because examples may use the dependencies of the tests. Linux only:
 //! memory and CPU are read from `/proc`.
 //!
+//! Without a scenario it does the above; with one, such as `bin/bench recovery`,
+//! it measures that instead.
+//!
 //! Not measured: TLS, a network, anybody's Salesforce.
 
 mod app;
 mod backlog;
 mod daemon;
+mod exact;
 mod latency;
 mod meter;
 mod org;
 mod pace;
+mod pgbench;
 mod phases;
 mod process;
+mod recovery;
 mod report;
 mod stage;
 
@@ -38,6 +44,8 @@ use usage_sync::local;
 #[derive(Debug, Clone, Parser)]
 #[command(name = "bench", about = "Measures usage-sync against the sandbox")]
 struct Options {
+    #[command(subcommand)]
+    scenario: Option<Scenario>,
     /// Ads of the backlog in mode limit; each has two records
     #[arg(long, default_value_t = 20_000)]
     backlog: u32,
@@ -57,17 +65,14 @@ struct Options {
     #[arg(long)]
     only: Option<Mode>,
     /// Another build of usage-sync than the one next to the benchmark
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, global = true, value_name = "PATH")]
     daemon: Option<PathBuf>,
     /// Where Postgres keeps its files: the disk that commits wait for
-    #[arg(long, value_name = "DIRECTORY")]
+    #[arg(long, global = true, value_name = "DIRECTORY")]
     directory: Option<PathBuf>,
     /// Prints JSON
     #[arg(long, global = true)]
     json: bool,
-    /// Instead of all that
-    #[command(subcommand)]
-    scenario: Option<Scenario>,
 }
 
 /// One thing that is measured by itself.
@@ -81,6 +86,10 @@ enum Scenario {
     },
     /// A steady trickle while the org's daily calls run low
     Pace,
+    /// How long each kind of crash takes to heal
+    Recovery(recovery::Arguments),
+    /// What the app's own transactions notice
+    App(pgbench::Arguments),
 }
 
 /// How long Salesforce takes.
@@ -182,14 +191,19 @@ async fn measure_or_stop(options: &Options) -> Result<String, Error> {
 }
 
 async fn measure(options: &Options) -> Result<String, Error> {
-    match options.scenario {
+    match &options.scenario {
         Some(Scenario::Backlog { ads }) => {
-            let carried = backlog::run(options, ads).await?;
-            return Ok(carried.text(options.json));
+            let carried = backlog::run(options, *ads).await?;
+            Ok(carried.text(options.json))
         }
-        Some(Scenario::Pace) => return Ok(pace::run(options).await?.text(options.json)),
-        None => {}
+        Some(Scenario::Pace) => Ok(pace::run(options).await?.text(options.json)),
+        Some(Scenario::Recovery(arguments)) => recovery::run(options, arguments).await,
+        Some(Scenario::App(arguments)) => pgbench::run(options, arguments).await,
+        None => measure_modes(options).await,
     }
+}
+
+async fn measure_modes(options: &Options) -> Result<String, Error> {
     let mut runs = Vec::new();
     for mode in [Mode::Limit, Mode::Slow] {
         if options.only.is_none_or(|only| only == mode) {

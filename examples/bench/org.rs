@@ -48,6 +48,18 @@ pub(crate) struct Tally {
     pub(crate) deleted: u64,
 }
 
+/// One usage record of Salesforce, as far as the app decides about it.
+#[derive(Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Usage {
+    #[serde(rename = "External_Id__c")]
+    pub(crate) external_id: String,
+    #[serde(rename = "Contract_Product__c")]
+    pub(crate) product: String,
+    /// As it is written: all quantities here are whole.
+    #[serde(rename = "Quantity__c")]
+    pub(crate) quantity: i64,
+}
+
 /// The Salesforce org.
 pub(crate) struct Org {
     process: Daemon,
@@ -86,6 +98,11 @@ impl Org {
         Ok(org)
     }
 
+    /// The sandbox's process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// An error if the sandbox has ended.
     pub(crate) fn must_live(&mut self) -> Result<(), Error> {
         self.process.must_live()
@@ -113,8 +130,7 @@ impl Org {
 
     /// The counters as they stand.
     pub(crate) async fn counters(&self) -> Result<Counters, Error> {
-        let url = format!("{}/stats", self.ready.control_url);
-        read(self.http.get(url).send().await?).await
+        self.get("stats").await
     }
 
     /// The counters, which start anew.
@@ -126,8 +142,7 @@ impl Org {
 
     /// What each product was used according to Salesforce.
     pub(crate) async fn consumed(&self) -> Result<HashMap<String, f64>, Error> {
-        let url = format!("{}/records/Contract_Product__c", self.ready.control_url);
-        let rows: Vec<Value> = read(self.http.get(url).send().await?).await?;
+        let rows: Vec<Value> = self.get("records/Contract_Product__c").await?;
         Ok(rows
             .iter()
             .map(|row| {
@@ -135,6 +150,48 @@ impl Org {
                 (id, row["Consumed__c"].as_f64().unwrap_or_default())
             })
             .collect())
+    }
+
+    /// Lets calls take this many milliseconds, without a share for each record.
+    pub(crate) async fn slow_down(&self, milliseconds: u32) -> Result<(), Error> {
+        let change = json!({"base_ms": milliseconds, "per_record_ms": 0});
+        self.post("settings", &change).await?;
+        Ok(())
+    }
+
+    /// Goes wrong from now on, as a plan of the sandbox says.
+    pub(crate) async fn fault(&self, plan: &Value) -> Result<(), Error> {
+        self.post("faults", plan).await?;
+        Ok(())
+    }
+
+    /// How many requests went wrong since the plans were made.
+    pub(crate) async fn struck(&self) -> Result<u64, Error> {
+        let plans: Vec<Value> = self.get("faults").await?;
+        Ok(plans.iter().filter_map(|plan| plan["hits"].as_u64()).sum())
+    }
+
+    /// Everything goes well again.
+    pub(crate) async fn mend(&self) -> Result<(), Error> {
+        let url = format!("{}/faults", self.ready.control_url);
+        self.http.delete(url).send().await?.error_for_status()?;
+        Ok(())
+    }
+
+    /// Requests since the counters were taken, as far as the sandbox remembers:
+    /// a thousand.
+    pub(crate) async fn requests(&self) -> Result<usize, Error> {
+        Ok(self.get::<Vec<Value>>("log").await?.len())
+    }
+
+    /// Every usage record.
+    pub(crate) async fn usage(&self) -> Result<Vec<Usage>, Error> {
+        self.get("records/Usage__c").await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        let url = format!("{}/{path}", self.ready.control_url);
+        read(self.http.get(url).send().await?).await
     }
 
     async fn seed(&self) -> Result<Vec<String>, Error> {

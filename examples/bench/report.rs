@@ -98,3 +98,13 @@ fn rate(drain: &Drain) -> String {
 fn memory(memory: Memory) -> String {
     format!("{:.1} / {:.1}", memory.pss, memory.rss)
 }
+
+/// Of sorted values; between the two in the middle of an even number.
+pub(crate) fn median(values: &[f64]) -> f64 {
+    let middle = values.len() / 2;
+    match values {
+        [] => 0.0,
+        _ if values.len().is_multiple_of(2) => f64::midpoint(values[middle - 1], values[middle]),
+        _ => values[middle],
+    }
+}

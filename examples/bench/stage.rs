@@ -26,8 +26,8 @@ pub(crate) struct Stage {
     next_ad: i64,
     /// Records that the sandbox created less those that it deleted.
     records: i64,
-    postgres: Postgres,
-    redis: Redis,
+    pub(crate) postgres: Postgres,
+    pub(crate) redis: Redis,
 }
 
 impl Stage {
@@ -73,6 +73,16 @@ impl Stage {
 
     /// Starts the daemon against a Salesforce at this address.
     pub(crate) fn start_daemon(&self, salesforce: &str) -> Result<Daemon, Error> {
+        self.command("the daemon", &["run"], salesforce)
+    }
+
+    /// Starts a command of usage-sync against a Salesforce at this address.
+    pub(crate) fn command(
+        &self,
+        name: &'static str,
+        arguments: &[&str],
+        salesforce: &str,
+    ) -> Result<Daemon, Error> {
         let environment = [
             ("DATABASE_URL", self.database_url.clone()),
             ("REDIS_URL", self.redis.url()),
@@ -83,7 +93,7 @@ impl Stage {
             ("SALESFORCE_PRIVATE_KEY", self.org.private_key()?),
             ("SALESFORCE_MAX_CONCURRENCY", self.concurrency.to_string()),
         ];
-        Daemon::start("the daemon", &self.program, &["run"], &environment)
+        Daemon::start(name, &self.program, arguments, &environment)
     }
 
     /// Where Redis is.

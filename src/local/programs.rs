@@ -10,8 +10,9 @@ use super::Error;
 /// Debian keeps Postgres' server programs out of `PATH`, one folder a version.
 const DEBIAN_POSTGRES: &str = "/usr/lib/postgresql";
 
-/// A program by its name: in `PATH`, else the newest of Debian's.
-pub(super) fn find(program: &'static str) -> Result<PathBuf, Error> {
+/// A program of Postgres or Redis by its name: in `PATH`, else the newest of
+/// Debian's.
+pub fn find(program: &'static str) -> Result<PathBuf, Error> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
         .map(|folder| folder.join(program))
