@@ -15,12 +15,14 @@ const BATCH: i64 = 2000;
 
 /// Moving may be lost in a crash of the server, since the changes are then
 /// back in the outbox: it need not wait for the disk. Nor for a compiler, which
-/// Postgres starts because a truncated table would mean reading all ads.
+/// Postgres starts because a truncated table would mean reading all ads. A daemon
+/// that is frozen in between loses the transaction to whoever is not.
 const BEGIN: &str = "begin; \
     set local synchronous_commit to off; \
     set local jit to off; \
     set local statement_timeout to '15s'; \
-    set local lock_timeout to '5s'";
+    set local lock_timeout to '5s'; \
+    set local idle_in_transaction_session_timeout to '3s'";
 
 type Ids = Option<Vec<String>>;
 

@@ -78,6 +78,10 @@ impl Ledger {
         }
 
         let known: Vec<&str> = fenced.iter().map(|(ad_id, ..)| ad_id.as_str()).collect();
+        sqlx::raw_sql(include_str!("hold.sql"))
+            .execute(&mut *transaction)
+            .await
+            .map_err(Error::of_view)?;
         // The view may be replaced at any time: nothing of it is kept.
         let rows: Vec<ReadRow> = postgres::query_as(include_str!("read.sql"))
             .bind(known)
