@@ -121,8 +121,9 @@ impl Capture {
 
     /// Empties the outbox; wakes up while changes rush in.
     async fn look(&mut self) {
+        let began = Instant::now();
         let moved = self.drain().await;
-        if self.awake.is_none() && self.rush.is_on(moved, Instant::now()) {
+        if self.awake.is_none() && self.rush.is_on(moved, began, Instant::now()) {
             self.awake = awake::stay(&self.context.pool).await;
             self.last_rush = Instant::now();
             // Nobody was notified while the lock was waited for.

@@ -16,8 +16,9 @@ pub(super) const POLL: Duration = Duration::from_millis(10);
 /// It falls asleep after the outbox has been empty for this long.
 pub(super) const QUIET: Duration = Duration::from_millis(500);
 
-/// So many notifications, each within [`CLOSE`] of the one before, are a rush:
-/// 100 commits a second and more. Fewer than that do not get in each other's way.
+/// So many looks, each within [`CLOSE`] of the end of the one before, are a rush:
+/// 100 commits a second and more, or as many as a busy machine gets done. Fewer
+/// than that do not get in each other's way.
 const MANY: u32 = 20;
 const CLOSE: Duration = Duration::from_millis(10);
 
@@ -39,16 +40,18 @@ pub(super) struct Rush {
 }
 
 impl Rush {
-    /// Takes note of one look at the outbox.
-    pub(super) fn is_on(&mut self, moved: usize, now: Instant) -> bool {
+    /// Takes note of one look at the outbox, from when to when it was. How long it
+    /// took says nothing about the app: on a busy machine, where notifications cost
+    /// the app most, a look takes longer than changes are apart.
+    pub(super) fn is_on(&mut self, moved: usize, began: Instant, ended: Instant) -> bool {
         if moved == 0 {
             return false;
         }
         let close = self
             .last
-            .is_some_and(|last| now.duration_since(last) <= CLOSE);
+            .is_some_and(|last| began.duration_since(last) <= CLOSE);
         self.close = if close { self.close + 1 } else { 0 };
-        self.last = Some(now);
+        self.last = Some(ended);
         self.close >= MANY || moved >= LARGE
     }
 }
@@ -101,17 +104,29 @@ mod tests {
     fn a_rush_needs_many_changes_close_together() {
         let (mut rush, start) = (Rush::default(), Instant::now());
         let slow = |n: u32| start + Duration::from_millis(50) * n;
-        assert!((0..200).all(|n| !rush.is_on(1, slow(n))));
+        assert!((0..200).all(|n| !rush.is_on(1, slow(n), slow(n))));
 
         let later = slow(1000);
         let fast = |n: u32| later + Duration::from_millis(2) * n;
-        let on = (0..40).find(|n| rush.is_on(1, fast(*n)));
+        let on = (0..40).find(|n| rush.is_on(1, fast(*n), fast(*n)));
+        assert_eq!(on, Some(MANY));
+    }
+
+    #[test]
+    fn looks_that_take_long_are_as_close_as_the_changes_between_them() {
+        let (mut rush, start) = (Rush::default(), Instant::now());
+        let began = |n: u32| start + Duration::from_millis(40) * n;
+        let took = Duration::from_millis(38);
+
+        let on = (0..40).find(|n| rush.is_on(1, began(*n), began(*n) + took));
+
         assert_eq!(on, Some(MANY));
     }
 
     #[test]
     fn one_large_statement_is_a_rush() {
-        assert!(Rush::default().is_on(LARGE, Instant::now()));
-        assert!(!Rush::default().is_on(LARGE - 1, Instant::now()));
+        let now = Instant::now();
+        assert!(Rush::default().is_on(LARGE, now, now));
+        assert!(!Rush::default().is_on(LARGE - 1, now, now));
     }
 }
