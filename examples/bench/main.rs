@@ -146,6 +146,13 @@ enum Error {
     },
     #[error("the run does not count: {0}")]
     Inexact(String),
+    #[error("{name}, run {number}")]
+    Run {
+        name: String,
+        number: u32,
+        #[source]
+        source: Box<Error>,
+    },
     #[error("stopped")]
     Stopped,
 }

@@ -119,7 +119,12 @@ pub(crate) async fn run(options: &Options, arguments: &Arguments) -> Result<Stri
         let mut runs = Vec::new();
         for number in 1..=arguments.runs.max(1) {
             progress.set_message(format!("{}, run {number}", name(crash)));
-            runs.push(strike(crash, &mut stage, arguments).await?);
+            let run = strike(crash, &mut stage, arguments).await;
+            runs.push(run.map_err(|error| Error::Run {
+                name: name(crash),
+                number,
+                source: Box::new(error),
+            })?);
             progress.inc(1);
         }
         rows.extend(table::rows(crash, &runs));

@@ -2,6 +2,7 @@
 //! they strike. docs/reliability.md lists them; the number in the name of a test
 //! is the one that its fault has there.
 
+mod app;
 mod deaths;
 #[cfg(feature = "failpoints")]
 mod failpoints;

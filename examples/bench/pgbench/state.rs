@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use nix::sys::signal::Signal;
 use serde::Serialize;
 use serde_json::json;
+use sqlx::PgConnection;
 use tokio::time::{Instant, sleep};
 
 use super::Pace;
@@ -26,6 +27,8 @@ const AT_WORK: i64 = 5000;
 pub(super) enum State {
     /// Tables that nobody watches
     NotWatched,
+    /// Watched tables, no daemon, and nobody is notified: the trigger alone
+    Unnotified,
     /// Watched tables, no daemon
     NoDaemon,
     /// The daemon runs and keeps up
@@ -45,6 +48,7 @@ impl State {
     pub(super) fn words(self) -> &'static str {
         match self {
             Self::NotWatched => "tables not watched",
+            Self::Unnotified => "watched, no NOTIFY: the trigger alone",
             Self::NoDaemon => "watched, no daemon",
             Self::KeepingUp => "watched, daemon keeping up",
             Self::Frozen => "watched, daemon frozen at work",
@@ -64,6 +68,10 @@ pub(super) async fn turn(
     pgbench: &Pgbench,
 ) -> Result<Sample, Error> {
     let mut daemon = bring_about(state, stage, tables).await?;
+    let awake = match state {
+        State::Unnotified => Some(keep_from_notifying(stage).await?),
+        _ => None,
+    };
     let pids = [daemon.as_ref().map(Daemon::pid), Some(stage.org.pid())];
     let cpu = |pid: &Option<u32>| pid.map_or(0.0, cpu_of_tree);
     let before = pids.map(|pid| cpu(&pid));
@@ -79,6 +87,7 @@ pub(super) async fn turn(
             .await?
     };
     let seconds = start.elapsed().as_secs_f64();
+    drop(awake);
     let used = [0, 1].map(|which| (cpu(&pids[which]) - before[which]) / seconds);
     if let Some(daemon) = &mut daemon {
         daemon.must_live()?;
@@ -93,7 +102,7 @@ async fn bring_about(
 ) -> Result<Option<Daemon>, Error> {
     let ads = i64::from(tables.ads);
     match state {
-        State::NotWatched | State::NoDaemon => return Ok(None),
+        State::NotWatched | State::Unnotified | State::NoDaemon => return Ok(None),
         // All of it waits when the daemon starts.
         State::GoneMad => stage.app.edit(1, ads).await?,
         State::KeepingUp | State::Frozen | State::RedisDown | State::SalesforceHangs => {}
@@ -118,6 +127,16 @@ async fn bring_about(
         _ => {}
     }
     Ok(Some(daemon))
+}
+
+/// Takes the lock by which an awake daemon tells the trigger not to notify, in
+/// a connection whose end frees it.
+async fn keep_from_notifying(stage: &Stage) -> Result<PgConnection, Error> {
+    let mut connection = stage.app.pool.acquire().await?.detach();
+    sqlx::query("select pg_advisory_lock(1970496883, 1)")
+        .execute(&mut connection)
+        .await?;
+    Ok(connection)
 }
 
 /// Waits until the daemon has reported something: it is logged in.
