@@ -60,7 +60,7 @@ enum Crash {
     RedisKilled,
     /// Postgres is stopped and started
     PostgresRestarted,
-    /// pg_terminate_backend for every connection of the daemon
+    /// `pg_terminate_backend` for every connection of the daemon
     ConnectionsEnded,
     /// The listening connection stays open and nothing comes any more
     ListenerDeaf,

@@ -61,14 +61,14 @@ impl State {
 
 /// One turn of pgbench in this state.
 pub(super) async fn turn(
-    state: State,
+    condition: State,
     pace: Pace,
     stage: &mut Stage,
     tables: &Tables,
     pgbench: &Pgbench,
 ) -> Result<Sample, Error> {
-    let mut daemon = bring_about(state, stage, tables).await?;
-    let awake = match state {
+    let mut daemon = bring_about(condition, stage, tables).await?;
+    let awake = match condition {
         State::Unnotified => Some(keep_from_notifying(stage).await?),
         _ => None,
     };
@@ -76,14 +76,14 @@ pub(super) async fn turn(
     let cpu = |pid: &Option<u32>| pid.map_or(0.0, cpu_of_tree);
     let before = pids.map(|pid| cpu(&pid));
     let start = Instant::now();
-    let outcome = if state == State::GoneMad {
+    let outcome = if condition == State::GoneMad {
         tokio::select! {
             outcome = pgbench.run(pace, true, tables.ads) => outcome?,
             never = backfill_again_and_again(stage) => never?,
         }
     } else {
         pgbench
-            .run(pace, state != State::NotWatched, tables.ads)
+            .run(pace, condition != State::NotWatched, tables.ads)
             .await?
     };
     let seconds = start.elapsed().as_secs_f64();
@@ -96,12 +96,12 @@ pub(super) async fn turn(
 }
 
 async fn bring_about(
-    state: State,
+    condition: State,
     stage: &mut Stage,
     tables: &Tables,
 ) -> Result<Option<Daemon>, Error> {
     let ads = i64::from(tables.ads);
-    match state {
+    match condition {
         State::NotWatched | State::Unnotified | State::NoDaemon => return Ok(None),
         // All of it waits when the daemon starts.
         State::GoneMad => stage.app.edit(1, ads).await?,
@@ -109,10 +109,10 @@ async fn bring_about(
     }
     let salesforce = stage.org.ready.base_url.clone();
     let daemon = stage.start_daemon(&salesforce)?;
-    if state != State::GoneMad {
+    if condition != State::GoneMad {
         is_at_work(stage).await?;
     }
-    match state {
+    match condition {
         State::Frozen => {
             let edits = stage.app.edit(1, ads.min(AT_WORK));
             let (frozen, edited) = tokio::join!(freeze_at_work(&daemon, stage), edits);

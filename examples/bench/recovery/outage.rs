@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::scene::Scene;
 use super::{Arguments, Figure};
 use crate::Error;
+use crate::daemon::Daemon;
 use crate::stage::Stage;
 
 /// The edits of the outage come in so many portions.
@@ -99,7 +100,7 @@ async fn edit_slowly(scene: &Scene<'_>, first: i64, last: i64, seconds: u64) -> 
 }
 
 fn lines(scene: &Scene<'_>) -> usize {
-    let logs = scene.daemons.iter().map(|daemon| daemon.log());
+    let logs = scene.daemons.iter().map(Daemon::log);
     logs.map(|log| log.lines().count()).sum()
 }
 
