@@ -104,6 +104,7 @@ impl Context {
         }
         self.count(answers);
         say_rejected(answers);
+        let overtaken: Vec<String> = recorded.overtaken.into_iter().collect();
         let put_down = async {
             hand.done(&done).await?;
             failpoint::at(Point::PutDown).await;
@@ -111,6 +112,9 @@ impl Context {
             failpoint::at(Point::Retried).await;
             hand.release(&released).await?;
             failpoint::at(Point::Released).await;
+            // Whoever was overtaken most often has lost its lease, and with it the
+            // right to give an ad back.
+            self.queue.enqueue(&overtaken).await?;
             Ok::<_, crate::queue::Error>(no_room)
         };
         match put_down.await {
