@@ -26,7 +26,7 @@ use tokio::{
     task::JoinSet,
 };
 
-pub use deliver::{Delivered, deliver};
+pub use deliver::{Delivered, Terms, Witness, deliver};
 pub use gate::{Cause, Gate, Permit, Sent, Turn};
 pub use hand::Hand;
 pub use parcel::{Lanes, PlannedAd, contracts, pack};
@@ -56,6 +56,10 @@ const IDLE_LOOK: Backoff = Backoff {
 
 /// Expired leases and due retries are brought back this often.
 const RECOVER_EVERY: Duration = Duration::from_millis(250);
+
+/// Ads that are tried while the gate is closed: enough that one of them which
+/// is to blame itself does not hide that Salesforce takes the others.
+const TRIAL: usize = 10;
 
 /// How the worker works.
 #[derive(Debug, Clone)]
@@ -113,6 +117,7 @@ pub struct Worker {
     gate: Gate,
     alone: Alone,
     standing: watch::Receiver<Standing>,
+    witness: Arc<Witness>,
     redis: Trouble,
     postgres: Trouble,
     in_flight: usize,
@@ -142,7 +147,7 @@ enum Event {
     Landed {
         trial: bool,
         contracts: HashSet<String>,
-        trouble: Option<SalesforceError>,
+        landed: settle::Landed,
     },
     /// A parcel was not sent since the lease of its ads was over.
     Abandoned,
@@ -158,6 +163,7 @@ impl Worker {
             gate: Gate::new(context.options.outage),
             standing: context.place.standing(),
             redis: context.queue.trouble(),
+            witness: Arc::default(),
             context: Arc::new(context),
             tasks: JoinSet::new(),
             lanes: Lanes::default(),
@@ -245,6 +251,9 @@ impl Worker {
     /// Starts whatever may be started now.
     fn start(&mut self) {
         let now = Instant::now();
+        if let Some(Turn::Ended(cause, lasted)) = self.gate.settled(now) {
+            say::ended(cause, lasted);
+        }
         if self.gate.is_open() {
             while self.in_flight < self.context.options.concurrency && self.send_one(false) {}
         }
@@ -270,7 +279,7 @@ impl Worker {
                 );
             }
             Permit::Trial if self.send_one(true) => {}
-            Permit::Trial if self.lanes.waiting() == 0 => self.claim(1, true),
+            Permit::Trial if self.lanes.waiting() == 0 => self.claim(TRIAL, true),
             Permit::Trial => {
                 // All that waits has its contract in flight still.
                 self.gate.trial_postponed();
@@ -339,13 +348,15 @@ impl Worker {
             return false;
         };
         self.in_flight += 1;
-        let context = Arc::clone(&self.context);
-        self.spawn(self.context.options.silence, "a delivery", async move {
-            let trouble = settle::deliver_and_settle(&context, parcel).await;
+        let (context, witness) = (Arc::clone(&self.context), Arc::clone(&self.witness));
+        let refused_before = trial && self.gate.closed_for() == Some(Cause::Configuration);
+        self.spawn(context.options.silence, "a delivery", async move {
+            let landed =
+                settle::deliver_and_settle(&context, &witness, parcel, refused_before).await;
             Event::Landed {
                 trial,
                 contracts,
-                trouble,
+                landed,
             }
         });
         true
@@ -391,12 +402,17 @@ impl Worker {
             Event::Landed {
                 trial,
                 contracts,
-                trouble,
+                landed,
             } => {
                 self.in_flight -= 1;
                 self.lanes.finish(&contracts);
                 let what = if trial { Sent::Trial } else { Sent::Straggler };
-                self.answered(what, trouble).await;
+                if landed.taken || landed.trouble.is_some() {
+                    self.answered(what, landed.trouble).await;
+                } else {
+                    // One ad that is to blame itself says nothing about others.
+                    self.untold(trial);
+                }
             }
             Event::Probed(Ok(())) => {
                 self.gate.probe_answered();
@@ -470,15 +486,16 @@ impl Worker {
 
     fn nothing_to_try(&mut self, trial: bool, now: Instant) {
         if trial {
-            let turn = self.gate.nothing_to_try(now);
-            self.ended_outage(turn);
+            self.gate.nothing_to_try(now);
+            self.context.metrics.salesforce.set(self.gate.is_up());
         }
     }
 
-    fn ended_outage(&self, turn: Option<Turn>) {
-        if let Some(Turn::Ended(cause, lasted)) = turn {
-            self.context.metrics.salesforce.set(true);
-            say::ended(cause, lasted);
+    /// A parcel that landed told nothing about Salesforce.
+    fn untold(&mut self, trial: bool) {
+        self.look_now();
+        if trial {
+            self.gate.trial_postponed();
         }
     }
 
@@ -487,18 +504,19 @@ impl Worker {
         let now = Instant::now();
         self.look_now();
         let Some(error) = trouble else {
-            let turn = self.gate.succeeded(what, now);
-            self.context.metrics.salesforce.set(self.gate.is_open());
-            self.ended_outage(turn);
+            self.gate.succeeded(what, now);
+            self.context.metrics.salesforce.set(self.gate.is_up());
             return;
         };
         self.context.metrics.failed_calls.add(1);
         let cause = say::cause(&error);
         let turn = self.gate.failed(what, cause, now, chance());
         tracing::debug!(error = %Chain(&error), "salesforce call failed");
+        self.context.metrics.salesforce.set(self.gate.is_up());
         if let Some(Turn::Began(cause)) = turn {
-            self.context.metrics.salesforce.set(false);
             say::began(cause, &error);
+        }
+        if !self.gate.is_up() {
             self.give_back().await;
         }
     }

@@ -22,6 +22,10 @@ pub struct AdInHand {
     pub token: i64,
     /// Tries since its last change.
     pub attempts: i32,
+    /// Of those, how many failed for what may be its own fault.
+    pub suspicions: i32,
+    /// A request with it was not answered while others were.
+    pub alone: bool,
     /// What the app wants.
     pub wanted: Vec<WantedLine>,
     /// What Salesforce holds.
@@ -52,17 +56,20 @@ type ReadRow = (
     Option<String>,
 );
 
+/// Ad, version, token, attempts, suspicions, alone, and whether its hand before
+/// this one never came back.
+type FencedRow = (String, i64, i64, i32, i32, bool, bool);
+
 impl Ledger {
     /// Fences and reads the ads that are known here. Nothing is durable
     /// until [`Fence::commit`].
     pub async fn fence(&self, ids: &[String]) -> Result<Fence, Error> {
         let mut transaction = self.begin(BEGIN_DURABLE).await?;
         failpoint::at(Point::FenceBegun).await;
-        let fenced: Vec<(String, i64, i64, i32, bool)> =
-            postgres::query_as(include_str!("fence.sql"))
-                .bind(ids)
-                .fetch_all(&mut *transaction)
-                .await?;
+        let fenced: Vec<FencedRow> = postgres::query_as(include_str!("fence.sql"))
+            .bind(ids)
+            .fetch_all(&mut *transaction)
+            .await?;
         failpoint::at(Point::FenceTaken).await;
         let orphans: Vec<&str> = fenced
             .iter()
@@ -92,12 +99,14 @@ impl Ledger {
 
         let mut ads: HashMap<String, AdInHand> = fenced
             .into_iter()
-            .map(|(ad_id, version, token, attempts, _)| {
+            .map(|(ad_id, version, token, attempts, suspicions, alone, _)| {
                 let ad = AdInHand {
                     ad_id: ad_id.clone(),
                     version,
                     token,
                     attempts,
+                    suspicions,
+                    alone,
                     wanted: Vec::new(),
                     held: Vec::new(),
                 };

@@ -11,4 +11,5 @@ update usage_sync.ad as ad
 set token = nextval('usage_sync.token')
 from hand
 where ad.ad_id = hand.ad_id
-returning ad.ad_id, ad.version, ad.token, ad.attempts, hand.token is not null as overtaken
+returning ad.ad_id, ad.version, ad.token, ad.attempts, ad.suspicions, ad.alone,
+    hand.token is not null as overtaken

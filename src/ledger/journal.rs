@@ -58,7 +58,10 @@ pub(super) async fn write(
 fn lines(answer: &Answer) -> Vec<Line<'_>> {
     let rejected = match &answer.verdict {
         Verdict::Rejected { code, message } => Some((code.as_str(), message.as_str())),
-        Verdict::Reported | Verdict::Retry { .. } | Verdict::Postponed => None,
+        Verdict::Reported
+        | Verdict::Retry { .. }
+        | Verdict::Suspected { .. }
+        | Verdict::Postponed => None,
     };
     let mut lines: Vec<Line<'_>> = answer
         .operations

@@ -48,6 +48,15 @@ pub enum Verdict {
         /// Salesforce's words.
         message: String,
     },
+    /// To be tried again, though the ad itself may be the cause; counts against it.
+    Suspected {
+        /// Salesforce's code.
+        code: String,
+        /// Salesforce's words.
+        message: String,
+        /// From now on it goes out by itself, until it is reported.
+        alone: bool,
+    },
     /// To be tried again through no fault of its own: no attempt.
     Postponed,
 }
@@ -178,17 +187,28 @@ async fn settle(
 ) -> Result<Vec<(String, bool)>, Error> {
     let (mut states, mut codes, mut messages, mut tries) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut suspicions, mut alone) = (Vec::new(), Vec::new());
     for answer in answers {
         let (state, reason, attempt) = match &answer.verdict {
             Verdict::Reported => ("reported", None, 0),
             Verdict::Rejected { code, message } => ("rejected", Some((code, message)), 0),
-            Verdict::Retry { code, message } => ("pending", Some((code, message)), 1),
+            Verdict::Retry { code, message } | Verdict::Suspected { code, message, .. } => {
+                ("pending", Some((code, message)), 1)
+            }
             Verdict::Postponed => ("pending", None, 0),
         };
         states.push(state);
         codes.push(reason.map(|(code, _)| code.as_str()));
         messages.push(reason.map(|(_, message)| message.as_str()));
         tries.push(attempt);
+        suspicions.push(i32::from(matches!(
+            answer.verdict,
+            Verdict::Suspected { .. }
+        )));
+        alone.push(matches!(
+            answer.verdict,
+            Verdict::Suspected { alone: true, .. }
+        ));
     }
     let ad_ids: Vec<&str> = answers.iter().map(|a| a.ad_id.as_str()).collect();
     let tokens: Vec<i64> = answers.iter().map(|a| a.token).collect();
@@ -202,6 +222,8 @@ async fn settle(
         .bind(messages)
         .bind(tries)
         .bind(retry_rejected.as_secs_f64())
+        .bind(suspicions)
+        .bind(alone)
         .fetch_all(&mut **transaction)
         .await?)
 }

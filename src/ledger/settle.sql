@@ -4,11 +4,12 @@
 -- rows and would compare every answer with every row if they met once more.
 with answer as materialized (
     select ad.ad_id, ad.state as state_before, given.version, given.state, given.code,
-        given.message, given.attempt
+        given.message, given.attempt, given.suspicion, given.alone
     from usage_sync.ad as ad
     join unnest(
-        $1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::integer[]
-    ) as given (ad_id, token, version, state, code, message, attempt) using (ad_id, token)
+        $1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::integer[],
+        $9::integer[], $10::boolean[]
+    ) as given (ad_id, token, version, state, code, message, attempt, suspicion, alone) using (ad_id, token)
     order by ad.ad_id
     for update of ad
 )
@@ -24,6 +25,8 @@ set token = null,
         else ad.changed_at end,
     reported_at = case answer.state when 'reported' then clock_timestamp() else ad.reported_at end,
     attempts = case answer.state when 'pending' then ad.attempts + answer.attempt else 0 end,
+    suspicions = case answer.state when 'pending' then ad.suspicions + answer.suspicion else 0 end,
+    alone = answer.state <> 'reported' and (ad.alone or answer.alone),
     retry_at = case answer.state when 'rejected' then clock_timestamp() + make_interval(secs => $8) end,
     error_code = answer.code,
     error_message = answer.message

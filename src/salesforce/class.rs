@@ -21,8 +21,9 @@ pub enum Class {
     Superseded,
     /// Fails for every record until a person changes the org or the settings.
     Configuration,
-    /// The request failed as a whole for a reason that one record may have
-    /// caused: halve the batch to find it.
+    /// It may pass by itself, or never for this one. Of a whole request: one of
+    /// its records may be the cause, so divide it to find out. Of a record: try
+    /// it again a few times, then treat it as rejected.
     Suspect,
 }
 

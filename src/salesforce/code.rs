@@ -51,6 +51,7 @@ pub(super) enum Code {
     InvalidCrossReferenceKey,
     InvalidField,
     InvalidFieldForInsertUpdate,
+    InvalidOrNullForRestrictedPicklist,
     InvalidQueryLocator,
     InvalidReadOnlyUserDml,
     InvalidSessionId,
@@ -68,6 +69,7 @@ pub(super) enum Code {
     RecordInUseByWorkflow,
     RequestLimitExceeded,
     RequestRunningTooLong,
+    RequiredFieldMissing,
     ServerUnavailable,
     StorageLimitExceeded,
     TooManyApexRequests,
@@ -181,6 +183,8 @@ pub(super) fn of_request(code: Code, status: u16, message: &str, purpose: Purpos
         | Code::InsufficientAccessOnCrossReferenceEntity
         | Code::InsufficientAccessOrReadonly
         | Code::InvalidCrossReferenceKey
+        | Code::InvalidOrNullForRestrictedPicklist
+        | Code::RequiredFieldMissing
         | Code::TransferRequiresRead => of_culprit(purpose, Class::Configuration),
         Code::Other => of_status(status, purpose),
     }
@@ -224,12 +228,20 @@ pub(super) fn of_record(code: Code, message: &str, fields: &[String], ours: &Nam
         // Transient by Salesforce's own words, or a bystander of a failure.
         Code::AllOrNoneOperationRolledBack
         | Code::BatchProcessingHalted
-        | Code::InternalError
         | Code::ProcessingHalted
+        | Code::TooManyApexRequests => Class::Contention,
+        // Bugs and ceilings of the platform, and triggers and flows that crash:
+        // most pass, some strike at the same record for ever.
+        Code::ApexError
+        | Code::CannotExecuteFlowTrigger
+        | Code::CannotInsertUpdateActivateEntity
+        | Code::FlowException
+        | Code::InternalError
+        | Code::LimitExceeded
+        | Code::OperationTooLarge
         | Code::QueryTimeout
         | Code::RequestRunningTooLong
-        | Code::TooManyApexRequests
-        | Code::UnknownException => Class::Contention,
+        | Code::UnknownException => Class::Suspect,
         // The org as a whole takes nothing at the moment.
         Code::InsertUpdateDeleteNotAllowedDuringMaintenance
         | Code::InvalidReadOnlyUserDml
@@ -237,7 +249,7 @@ pub(super) fn of_record(code: Code, message: &str, fields: &[String], ours: &Nam
         | Code::ServerUnavailable => short_outage(),
         // The parent that the record names by external id is not there (yet);
         // it may arrive with a contract.
-        Code::InvalidField if message.contains("Foreign key external ID") => Class::Rejected,
+        Code::InvalidField if message.contains("Foreign key external ID") => Class::Suspect,
         // A field that the org does not have or that is hidden from us, and
         // whatever else no ad of this kind will pass.
         Code::InvalidField
@@ -266,26 +278,21 @@ pub(super) fn of_record(code: Code, message: &str, fields: &[String], ours: &Nam
         | Code::ExceededQuota
         | Code::StorageLimitExceeded => Class::Configuration,
         // This record, as it is, in this state of Salesforce: time alone does
-        // not cure it. A locked contract, a broken rule, a missing parent, a
-        // trigger that crashes on it.
-        Code::ApexError
-        | Code::CannotExecuteFlowTrigger
-        | Code::CannotInsertUpdateActivateEntity
-        | Code::DuplicateExternalId
+        // not cure it. A locked contract, a broken rule, a missing parent.
+        Code::DuplicateExternalId
         | Code::DuplicateValue
         | Code::EntityIsDeleted
         | Code::EntityIsLocked
         | Code::ExceededIdLimit
         | Code::ExceededMaxSizeRequest
         | Code::FieldCustomValidationException
-        | Code::FlowException
         | Code::InsufficientAccessOnCrossReferenceEntity
         | Code::InvalidCrossReferenceKey
+        | Code::InvalidOrNullForRestrictedPicklist
         | Code::InvalidQueryLocator
         | Code::JsonParserError
-        | Code::LimitExceeded
         | Code::NotFound
-        | Code::OperationTooLarge
+        | Code::RequiredFieldMissing
         // Tried again slowly by itself, so a code that nobody knows is safe here.
         | Code::Other => Class::Rejected,
     }

@@ -53,6 +53,16 @@ pub enum Error {
     /// Salesforce refused the request as a whole.
     #[error("{0}")]
     Refused(Box<Refusal>),
+    /// Every record was refused for the same reason, which is then hardly the
+    /// fault of each.
+    #[error("each of {count} records was refused for the same reason")]
+    EveryRecord {
+        /// Records of the request.
+        count: usize,
+        /// What Salesforce said to one of them.
+        #[source]
+        source: RecordError,
+    },
     /// The number of results is not the number of records, so no result can be
     /// told to belong to a record.
     #[error("{sent} records were sent and {received} results came back")]
@@ -88,8 +98,8 @@ impl Error {
     /// What the failure means.
     pub fn class(&self) -> Class {
         match self {
-            // Wrong until the settings are changed.
-            Self::Settings { .. } => Class::Configuration,
+            // Wrong until the settings or the org are changed.
+            Self::Settings { .. } | Self::EveryRecord { .. } => Class::Configuration,
             Self::Login { source, .. } => source.class(),
             // The network or the other side is down or slow.
             Self::LoginTimeout { .. } => Class::Outage {
@@ -112,7 +122,7 @@ impl Error {
             Self::Miscounted { .. } => Certainty::Unknown,
             // A 5xx may stand for a request that goes on running.
             Self::Refused(refusal) if refusal.status >= 500 => Certainty::Unknown,
-            Self::Refused(_) => Certainty::Answered,
+            Self::Refused(_) | Self::EveryRecord { .. } => Certainty::Answered,
         }
     }
 
@@ -120,6 +130,7 @@ impl Error {
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Refused(refusal) => Some(&refusal.code),
+            Self::EveryRecord { source, .. } => Some(&source.code),
             Self::Login { source, .. } => source.code(),
             _ => None,
         }
@@ -129,6 +140,7 @@ impl Error {
     pub fn remedy(&self) -> Option<&'static str> {
         match self {
             Self::Refused(refusal) => remedy::of_code(Code::parse(&refusal.code)),
+            Self::EveryRecord { source, .. } => source.remedy(),
             Self::Login { source, .. } => source.remedy(),
             _ => None,
         }
@@ -158,6 +170,18 @@ impl RecordError {
     /// What a person can do about it, if anything.
     pub fn remedy(&self) -> Option<&'static str> {
         remedy::of_code(Code::parse(&self.code))
+    }
+
+    /// Whether the same refusal of every record would mean that the org has
+    /// changed: what no record of the kind will pass, or a rule on values that
+    /// was made stricter for all of them alike.
+    pub fn is_the_orgs(&self, other: &Self) -> bool {
+        let alike = self.code == other.code;
+        let stricter = matches!(
+            Code::parse(&self.code),
+            Code::RequiredFieldMissing | Code::InvalidOrNullForRestrictedPicklist
+        );
+        alike && (self.class == Class::Configuration || stricter && self.message == other.message)
     }
 
     /// A refusal of our own, ahead of sending: what Salesforce could not take.

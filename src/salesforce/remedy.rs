@@ -39,6 +39,9 @@ pub(super) fn of_code(code: Code) -> Option<&'static str> {
         Code::ExceededQuota | Code::StorageLimitExceeded => {
             "free data storage in the org or buy more; reports go on by themselves"
         }
+        Code::RequiredFieldMissing | Code::InvalidOrNullForRestrictedPicklist => {
+            "let the view fill the field that Salesforce names, or loosen the field in Salesforce"
+        }
         Code::DuplicateExternalId => "make the external id field unique",
         _ => return None,
     })

@@ -5,13 +5,16 @@
 //! unit is sent in steps: removals and changes first, its new records once all
 //! of those went through.
 //!
-//! When a call fails as a whole the rest of the parcel is not sent: whoever
-//! called decides what the failure means for the others.
+//! When a call fails as a whole and it is not one ad's fault (`suspects`,
+//! `blame`), the rest of the parcel is not sent: whoever called decides what the
+//! failure means for the others.
 
+mod blame;
+mod suspects;
 mod unit;
 mod verdict;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::value::RawValue;
 
@@ -20,9 +23,12 @@ use crate::{
     failpoint::{self, Point},
     ledger::Answer,
     plan::{Action, Operation},
-    salesforce::{self, Certainty, Class, Client, Record, Results},
+    salesforce::{self, Certainty, Class, Client, Record, RecordError, Results},
 };
+use suspects::Pieces;
 use verdict::{Refused, Sent, answer, refused_or_doubtful};
+
+pub use suspects::Witness;
 
 /// What became of a parcel.
 #[derive(Debug)]
@@ -31,24 +37,45 @@ pub struct Delivered {
     pub answers: Vec<Answer>,
     /// The failure that kept the rest of the parcel from being sent.
     pub trouble: Option<salesforce::Error>,
-    /// Calls that were answered.
+    /// Calls that were made.
     pub calls: usize,
+    /// Whether Salesforce took any of them.
+    pub taken: bool,
 }
 
-/// Sends a parcel, `size` records a call.
-pub async fn deliver(client: &Client, ads: Vec<PlannedAd>, size: usize) -> Delivered {
+/// How a parcel is sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms<'a> {
+    /// Records a call.
+    pub size: usize,
+    /// Whether others went through.
+    pub witness: &'a Witness,
+    /// The org is known to refuse every report: one more that is refused is no
+    /// fault of its own.
+    pub refused_before: bool,
+}
+
+/// Sends a parcel.
+pub async fn deliver(client: &Client, ads: Vec<PlannedAd>, terms: Terms<'_>) -> Delivered {
     let mut delivery = Delivery {
         client,
-        size,
+        terms,
         results: ads
             .iter()
             .map(|ad| vec![Sent::Not; ad.operations.len()])
             .collect(),
         ads: &ads,
         calls: 0,
+        taken: false,
+        believed: None,
     };
     let trouble = delivery.run().await.err();
-    let Delivery { results, calls, .. } = delivery;
+    let Delivery {
+        results,
+        calls,
+        taken,
+        ..
+    } = delivery;
     let answers = ads
         .into_iter()
         .zip(results)
@@ -58,6 +85,7 @@ pub async fn deliver(client: &Client, ads: Vec<PlannedAd>, size: usize) -> Deliv
         answers,
         trouble,
         calls,
+        taken,
     }
 }
 
@@ -85,10 +113,13 @@ impl Call<'_> {
 
 struct Delivery<'a> {
     client: &'a Client,
-    size: usize,
+    terms: Terms<'a>,
     ads: &'a [PlannedAd],
     results: Vec<Vec<Sent>>,
     calls: usize,
+    taken: bool,
+    /// What the witness said before the first failure.
+    believed: Option<bool>,
 }
 
 impl Delivery<'_> {
@@ -96,7 +127,7 @@ impl Delivery<'_> {
         self.units().await?;
         let withdrawals = self.places(Action::Withdraw);
         self.withdraw(&withdrawals).await?;
-        for places in self.places(Action::Update).chunks(self.size) {
+        for places in self.places(Action::Update).chunks(self.terms.size) {
             self.settle(places, Call::Upsert).await?;
         }
         let creates: Vec<Place> = self
@@ -104,7 +135,7 @@ impl Delivery<'_> {
             .into_iter()
             .filter(|(ad, _)| self.went_through(*ad))
             .collect();
-        for places in creates.chunks(self.size) {
+        for places in creates.chunks(self.terms.size) {
             self.settle(places, Call::Create).await?;
         }
         Ok(())
@@ -138,8 +169,15 @@ impl Delivery<'_> {
         &self.ads[ad].operations[operation]
     }
 
+    /// A refusal does not tell what an earlier request of the same parcel did
+    /// whose answer was lost.
     fn set(&mut self, (ad, operation): Place, sent: Sent) {
-        self.results[ad][operation] = sent;
+        let result = &mut self.results[ad][operation];
+        *result = match (&result, sent) {
+            (Sent::InDoubt(_), Sent::Refused(refused)) => Sent::InDoubt(Some(refused)),
+            (Sent::InDoubt(_), Sent::Not) => Sent::InDoubt(None),
+            (_, sent) => sent,
+        };
     }
 
     /// Deletes by id.
@@ -150,7 +188,7 @@ impl Delivery<'_> {
             .copied()
             .filter(|place| ids.contains_key(place))
             .collect();
-        for places in there.chunks(self.size) {
+        for places in there.chunks(self.terms.size) {
             self.settle(places, Call::Delete(&ids)).await?;
         }
         Ok(())
@@ -162,71 +200,94 @@ impl Delivery<'_> {
         &mut self,
         places: &[Place],
     ) -> Result<HashMap<Place, String>, salesforce::Error> {
-        let unknown: Vec<&str> = places
-            .iter()
-            .map(|place| self.operation(*place))
-            .filter(|operation| operation.salesforce_id.is_none())
-            .map(|operation| operation.external_id.as_str())
-            .collect();
-        let found = if unknown.is_empty() {
-            HashMap::new()
-        } else {
-            let found = self.client.find(&unknown).await;
-            failpoint::at(Point::LookedUp).await;
-            self.calls += 1;
-            found?
-        };
+        let is_unknown = |place: &Place| self.operation(*place).salesforce_id.is_none();
+        let unknown: Vec<Place> = places.iter().copied().filter(is_unknown).collect();
+        let found = self.look_up(&unknown).await?;
         let mut ids = HashMap::new();
         for place in places {
             let operation = self.operation(*place);
             let id = operation.salesforce_id.as_ref();
             if let Some(id) = id.or_else(|| found.get(&operation.external_id)) {
                 ids.insert(*place, id.clone());
-            } else {
+            } else if matches!(self.results[place.0][place.1], Sent::Not) {
                 self.set(*place, Sent::Done(None));
             }
         }
         Ok(ids)
     }
 
-    /// Makes one call. If it fails as a whole for what may be one record's
-    /// fault, it is halved until the culprit stands alone.
-    async fn settle(
+    /// Asks for the ids of records by their external ids.
+    async fn look_up(
         &mut self,
-        places: &[Place],
-        mut call: Call<'_>,
-    ) -> Result<(), salesforce::Error> {
-        let mut open: Vec<&[Place]> = vec![places];
-        while let Some(places) = open.pop() {
+        unknown: &[Place],
+    ) -> Result<HashMap<String, String>, salesforce::Error> {
+        let mut found = HashMap::new();
+        let mut pieces = Pieces::of(&ads_of(unknown));
+        let ended = loop {
+            let Some(ads) = pieces.next() else {
+                break Ok(());
+            };
+            let places = of_ads(unknown, &ads);
+            let names = places.iter().map(|place| self.operation(*place));
+            let names: Vec<&str> = names
+                .map(|operation| operation.external_id.as_str())
+                .collect();
+            let answer = self.client.find(&names).await;
+            failpoint::at(Point::LookedUp).await;
+            self.calls += 1;
+            match answer {
+                Ok(ids) => {
+                    found.extend(ids);
+                    pieces.answered(Vec::new());
+                }
+                Err(error) => {
+                    if let Err(error) = self.examine(&mut pieces, ads, error).await {
+                        break Err(error);
+                    }
+                }
+            }
+        };
+        self.conclude(pieces, ended, unknown)?;
+        Ok(found)
+    }
+
+    /// Makes one call. If it fails as a whole for what may be one ad's fault,
+    /// it is divided until the culprit stands alone.
+    async fn settle(&mut self, all: &[Place], mut call: Call<'_>) -> Result<(), salesforce::Error> {
+        let mut pieces = Pieces::of(&ads_of(all));
+        let ended = loop {
+            let Some(ads) = pieces.next() else {
+                break Ok(());
+            };
+            let places = of_ads(all, &ads);
             failpoint::at(Point::Sending).await;
-            let results = self.send(places, call).await;
+            let results = self.send(&places, call).await;
             failpoint::at(Point::Answered).await;
             self.calls += 1;
-            let error = match results {
+            let noted = match results {
                 Ok(results) => {
-                    self.note(places, results);
-                    continue;
+                    self.took();
+                    pieces.answered(Vec::new());
+                    self.note(&places, results)
                 }
-                Err(error) => error,
+                Err(error) if error.class() == Class::Contention => {
+                    self.refuse(&places, &error.into());
+                    Ok(())
+                }
+                Err(error) => {
+                    if error.certainty() == Certainty::Unknown {
+                        // Whatever may have been created must not be created again.
+                        call = call.repeatable();
+                        self.doubt(&places);
+                    }
+                    self.examine(&mut pieces, ads, error).await
+                }
             };
-            if error.certainty() == Certainty::Unknown {
-                // Whatever may have been created must not be created again.
-                call = call.repeatable();
-                for place in places {
-                    self.set(*place, Sent::InDoubt(None));
-                }
+            if let Err(error) = noted {
+                break Err(error);
             }
-            if error.class() != Class::Suspect {
-                return Err(error);
-            }
-            if let [place] = places {
-                self.set(*place, alone(error));
-            } else {
-                let (first, second) = places.split_at(places.len() / 2);
-                open.extend([second, first]);
-            }
-        }
-        Ok(())
+        };
+        self.conclude(pieces, ended, all)
     }
 
     async fn send(&self, places: &[Place], call: Call<'_>) -> Result<Results, salesforce::Error> {
@@ -251,7 +312,14 @@ impl Delivery<'_> {
         }
     }
 
-    fn note(&mut self, places: &[Place], results: Results) {
+    fn note(&mut self, places: &[Place], results: Results) -> Result<(), salesforce::Error> {
+        let refusals: Vec<&RecordError> = results.iter().filter_map(|r| r.as_ref().err()).collect();
+        let ads = ads_of(places).len();
+        if refusals.len() == results.len()
+            && let Some(error) = self.orgs_fault(ads, &refusals)
+        {
+            return Err(error);
+        }
         for (place, result) in places.iter().zip(results) {
             let sent = match result {
                 Ok(saved) => Sent::Done(Some(saved.id)),
@@ -259,15 +327,22 @@ impl Delivery<'_> {
             };
             self.set(*place, sent);
         }
+        Ok(())
     }
 }
 
-/// One culprit, found: what is known of it.
-fn alone(error: salesforce::Error) -> Sent {
-    match error.certainty() {
-        Certainty::Unknown => Sent::InDoubt(Some(error.into())),
-        Certainty::NotSent | Certainty::Answered => Sent::Refused(error.into()),
-    }
+/// The ads that some operations belong to.
+fn ads_of(places: &[Place]) -> Vec<usize> {
+    let mut ads: Vec<usize> = places.iter().map(|(ad, _)| *ad).collect();
+    ads.dedup();
+    ads
+}
+
+/// Those operations that belong to some ads.
+fn of_ads(places: &[Place], ads: &[usize]) -> Vec<Place> {
+    let ads: HashSet<usize> = ads.iter().copied().collect();
+    let of = |place: &Place| ads.contains(&place.0);
+    places.iter().copied().filter(of).collect()
 }
 
 /// The plan has seen that it is a JSON object; anything else would be refused

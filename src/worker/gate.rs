@@ -4,6 +4,8 @@
 //! The first failure closes the gate for as long as one probe takes; if
 //! Salesforce answers the probe, one small real batch is tried. Only when that
 //! fails too is it called an outage, said once, and probed at a growing pace.
+//! That it is over is said once it has held for a while: what comes and goes is
+//! one outage.
 
 use std::time::{Duration, Instant};
 
@@ -60,6 +62,16 @@ pub enum Turn {
 pub struct Gate {
     outage: Backoff,
     state: State,
+    /// What was said to have begun and may be over.
+    recent: Option<Recent>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Recent {
+    cause: Cause,
+    since: Instant,
+    until: Instant,
+    failures: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -95,18 +107,44 @@ pub(super) fn slowest(outage: &Backoff) -> Duration {
     outage.max * SLOW
 }
 
+/// How many times the shortest pause it has to hold before an outage is over.
+const STEADY: u32 = 15;
+
 impl Gate {
     /// An open gate that probes at this pace.
     pub fn new(outage: Backoff) -> Self {
         Self {
             outage,
             state: State::Open,
+            recent: None,
         }
     }
 
     /// Whether the gate stands open.
     pub fn is_open(&self) -> bool {
         matches!(self.state, State::Open)
+    }
+
+    /// Whether no outage is known: one lost answer is none.
+    pub fn is_up(&self) -> bool {
+        !matches!(self.state, State::Closed(Closed { said: true, .. }))
+    }
+
+    /// Why nothing is sent.
+    pub fn closed_for(&self) -> Option<Cause> {
+        match &self.state {
+            State::Open => None,
+            State::Closed(closed) => Some(closed.cause),
+        }
+    }
+
+    /// Says that an outage is over, once it has held for a while.
+    pub fn settled(&mut self, now: Instant) -> Option<Turn> {
+        let steady = self.outage.base * STEADY;
+        let held = |recent: &mut Recent| now.duration_since(recent.until) >= steady;
+        let recent = self.recent.take_if(held)?;
+        let lasted = recent.until.duration_since(recent.since);
+        Some(Turn::Ended(recent.cause, lasted))
     }
 
     /// What may be done now. A probe or a trial is handed out once.
@@ -139,17 +177,14 @@ impl Gate {
 
     /// The trial found nothing to send. After an outage the probe's answer is
     /// then all there is to know; of the other causes a probe tells nothing.
-    pub fn nothing_to_try(&mut self, now: Instant) -> Option<Turn> {
+    pub fn nothing_to_try(&mut self, now: Instant) {
         match &self.state {
             State::Closed(closed)
                 if closed.next == Next::Trying && closed.cause == Cause::Outage =>
             {
-                self.succeeded(Sent::Probe, now)
+                self.succeeded(Sent::Probe, now);
             }
-            State::Closed(_) | State::Open => {
-                self.trial_postponed();
-                None
-            }
+            State::Closed(_) | State::Open => self.trial_postponed(),
         }
     }
 
@@ -168,26 +203,26 @@ impl Gate {
     pub fn failed(&mut self, what: Sent, cause: Cause, now: Instant, chance: f64) -> Option<Turn> {
         let pace = self.pace(cause);
         match &mut self.state {
-            // It may have been one lost answer: a probe tells.
-            State::Open if cause == Cause::Outage => {
-                self.state = State::Closed(Closed {
-                    cause,
-                    since: now,
-                    failures: 0,
-                    said: false,
-                    next: Next::At(now),
-                });
-                None
-            }
             State::Open => {
+                let recent = self.recent.take();
+                let again = recent.filter(|recent| recent.cause == cause);
+                let since = again.map_or(now, |recent| recent.since);
+                // It may have been one lost answer: a probe tells.
+                let (failures, pause) = if cause == Cause::Outage {
+                    (0, Duration::ZERO)
+                } else {
+                    let failures = again.map_or(0, |recent| recent.failures) + 1;
+                    (failures, pace.pause(failures, chance))
+                };
+                let begins = again.is_none() && cause != Cause::Outage;
                 self.state = State::Closed(Closed {
                     cause,
-                    since: now,
-                    failures: 1,
-                    said: true,
-                    next: Next::At(now + pace.pause(1, chance)),
+                    since,
+                    failures,
+                    said: again.is_some() || begins,
+                    next: Next::At(now + pause),
                 });
-                Some(Turn::Began(cause))
+                begins.then_some(Turn::Began(cause))
             }
             State::Closed(closed) => {
                 let counts = match what {
@@ -228,17 +263,20 @@ impl Gate {
     /// A request was answered as it should be. A straggler's answer says that
     /// Salesforce is there; that the day has calls again, or that a fault in the
     /// configuration is mended, only the trial says.
-    pub fn succeeded(&mut self, what: Sent, now: Instant) -> Option<Turn> {
+    pub fn succeeded(&mut self, what: Sent, now: Instant) {
         let State::Closed(closed) = self.state else {
-            return None;
+            return;
         };
         if closed.cause != Cause::Outage && what != Sent::Trial {
-            return None;
+            return;
         }
         self.state = State::Open;
-        closed
-            .said
-            .then(|| Turn::Ended(closed.cause, now.duration_since(closed.since)))
+        self.recent = closed.said.then_some(Recent {
+            cause: closed.cause,
+            since: closed.since,
+            until: now,
+            failures: closed.failures,
+        });
     }
 }
 
@@ -263,9 +301,10 @@ mod tests {
         gate.probe_answered();
         assert_eq!(gate.permit(now), Permit::Trial);
         assert_eq!(gate.permit(now), Permit::Pending);
-        assert_eq!(gate.succeeded(Sent::Trial, now), None);
+        gate.succeeded(Sent::Trial, now);
 
         assert_eq!(gate.permit(now), Permit::Full);
+        assert_eq!(gate.settled(now + Duration::from_hours(1)), None);
     }
 
     #[test]
@@ -287,7 +326,10 @@ mod tests {
         gate.permit(now);
         gate.probe_answered();
         gate.permit(now);
-        turns.extend(gate.succeeded(Sent::Trial, now));
+        gate.succeeded(Sent::Trial, now);
+        turns.extend(gate.settled(now));
+        turns.extend(gate.settled(now + Duration::from_mins(1)));
+        turns.extend(gate.settled(now + Duration::from_mins(2)));
 
         assert!(probes <= 70, "{probes} probes in an hour");
         assert_eq!(
@@ -362,7 +404,7 @@ mod tests {
         let now = Instant::now();
         for cause in [Cause::DailyLimit, Cause::Configuration] {
             let mut gate = closed_for(cause, now);
-            assert_eq!(gate.nothing_to_try(now), None);
+            gate.nothing_to_try(now);
             assert_eq!(gate.permit(now), Permit::Trial);
         }
     }
@@ -379,6 +421,58 @@ mod tests {
             gate.succeeded(Sent::Straggler, now);
             assert_eq!(gate.is_open(), open, "{cause:?}");
         }
+    }
+
+    #[test]
+    fn the_daily_limit_is_tried_at_most_once_in_ten_minutes() {
+        let (mut gate, start) = (gate(), Instant::now());
+        let (mut now, mut tries) = (start, 0);
+        gate.failed(Sent::Straggler, Cause::DailyLimit, now, 0.0);
+        while now < start + Duration::from_hours(6) {
+            match gate.permit(now) {
+                Permit::Probe => gate.probe_answered(),
+                Permit::Trial => {
+                    tries += 1;
+                    gate.failed(Sent::Trial, Cause::DailyLimit, now, 0.0);
+                }
+                Permit::Wait(at) => now = at,
+                other => panic!("{other:?} without calls"),
+            }
+        }
+        assert!((18..=36).contains(&tries), "{tries} tries in six hours");
+    }
+
+    #[test]
+    fn what_comes_and_goes_is_one_outage() {
+        let (mut gate, start) = (gate(), Instant::now());
+        let (mut now, mut turns, mut probes) = (start, Vec::new(), 0);
+        let down =
+            |now: Instant| (now - start).as_secs() % 4 < 2 && now - start < Duration::from_mins(5);
+        while now < start + Duration::from_mins(6) {
+            turns.extend(gate.settled(now));
+            match gate.permit(now) {
+                Permit::Full if down(now) => {
+                    turns.extend(gate.failed(Sent::Straggler, Cause::Outage, now, 0.5))
+                }
+                Permit::Probe if down(now) => {
+                    probes += 1;
+                    turns.extend(gate.failed(Sent::Probe, Cause::Outage, now, 0.5));
+                }
+                Permit::Probe => gate.probe_answered(),
+                Permit::Trial => gate.succeeded(Sent::Trial, now),
+                _ => {}
+            }
+            now += Duration::from_millis(50);
+        }
+
+        assert!(gate.is_up() && probes < 300, "{probes} probes");
+        assert!(
+            matches!(
+                turns[..],
+                [Turn::Began(Cause::Outage), Turn::Ended(Cause::Outage, _)]
+            ),
+            "{turns:?}"
+        );
     }
 
     #[test]

@@ -16,6 +16,10 @@ pub struct PlannedAd {
     pub token: i64,
     /// Tries since its last change.
     pub attempts: i32,
+    /// Of those, how many failed for what may be its own fault.
+    pub suspicions: i32,
+    /// It shares no parcel, since it made a request fail.
+    pub alone: bool,
     /// Withdrawals first, creates last; never empty.
     pub operations: Vec<Operation>,
 }
@@ -45,10 +49,11 @@ const KINDS: [Action; 3] = [Action::Withdraw, Action::Update, Action::Create];
 /// Ads that need the same kinds of call go together, so that calls are full;
 /// within a kind they are sorted by contract, so that two parcels share at
 /// most the contracts at their seam, and writers do not wait for each other's
-/// locks in Salesforce.
+/// locks in Salesforce. An ad that is under suspicion goes by itself.
 pub fn pack(mut ads: Vec<PlannedAd>, size: usize) -> Vec<Vec<PlannedAd>> {
     ads.sort_by_cached_key(|ad| {
         (
+            ad.alone,
             ad.kinds(),
             ad.contract().map(ToOwned::to_owned),
             ad.ad_id.clone(),
@@ -60,7 +65,8 @@ pub fn pack(mut ads: Vec<PlannedAd>, size: usize) -> Vec<Vec<PlannedAd>> {
     for ad in ads {
         let need = KINDS.map(|kind| ad.count(kind));
         let fits = need.iter().zip(room).all(|(need, room)| *need <= room);
-        if !fits || ad.kinds() != kinds || parcels.is_empty() {
+        // Those come last.
+        if !fits || ad.alone || ad.kinds() != kinds || parcels.is_empty() {
             parcels.push(Vec::new());
             room = [size; KINDS.len()];
             kinds = ad.kinds();

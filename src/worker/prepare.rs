@@ -175,6 +175,8 @@ async fn plan_all(
                     version: ad.version,
                     token: ad.token,
                     attempts: ad.attempts,
+                    suspicions: ad.suspicions,
+                    alone: ad.alone,
                     operations,
                 });
                 continue;

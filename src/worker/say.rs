@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::gate::Cause;
 use crate::{
-    salesforce::{Class, Error, Pause},
+    salesforce::{Certainty, Class, Error, Pause},
     telemetry::Chain,
 };
 
@@ -13,6 +13,8 @@ pub(super) fn cause(error: &Error) -> Cause {
     match error.class() {
         Class::Outage { pause: Pause::Long } => Cause::DailyLimit,
         Class::Configuration | Class::Expired => Cause::Configuration,
+        // Salesforce looks at every request and refuses it.
+        Class::Suspect if error.certainty() == Certainty::Answered => Cause::Configuration,
         // What is left is not known to be anyone's fault in particular.
         Class::Outage {
             pause: Pause::Short,

@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
-use super::{Context, deliver::deliver, hand::Hand, pace, prepare::Parcel};
+use super::{
+    Context,
+    deliver::{Terms, Witness, deliver},
+    hand::Hand,
+    pace,
+    prepare::Parcel,
+};
 use crate::{
     backoff::{Backoff, chance},
     failpoint::{self, Point},
@@ -25,18 +31,31 @@ const RECORD_TRIES: u32 = 6;
 /// got lost.
 const SOON: Duration = Duration::from_millis(200);
 
-/// Sends a parcel and writes down what came of it. Answers the failure that
-/// concerns more than this parcel.
+/// What a parcel tells about all others.
+pub(super) struct Landed {
+    /// The failure that concerns more than this parcel.
+    pub(super) trouble: Option<salesforce::Error>,
+    /// Whether Salesforce took any of it.
+    pub(super) taken: bool,
+}
+
+/// Sends a parcel and writes down what came of it.
 pub(super) async fn deliver_and_settle(
     context: &Context,
+    witness: &Witness,
     parcel: Parcel,
-) -> Option<salesforce::Error> {
+    refused_before: bool,
+) -> Landed {
     let Parcel { hand, intent, ads } = parcel;
     let attempts: Vec<i32> = ads.iter().map(|ad| ad.attempts).collect();
-    let delivered = deliver(&context.salesforce, ads, context.options.batch_size).await;
+    let terms = Terms {
+        size: context.options.batch_size,
+        witness,
+        refused_before,
+    };
+    let delivered = deliver(&context.salesforce, ads, terms).await;
     context.metrics.calls.add(delivered.calls);
 
-    let trouble = delivered.trouble;
     for tries in 1..=RECORD_TRIES {
         let settled = context
             .settle(&hand, Some(intent), &delivered.answers, Some(&attempts))
@@ -50,11 +69,15 @@ pub(super) async fn deliver_and_settle(
             Err(_) => tokio::time::sleep(RECORD_AGAIN.pause(tries, chance())).await,
         }
     }
-    let answered = trouble
+    let answered = delivered
+        .trouble
         .as_ref()
         .is_none_or(|trouble| trouble.certainty() == salesforce::Certainty::Answered);
     pace::landed(context, delivered.calls, answered).await;
-    trouble
+    Landed {
+        trouble: delivered.trouble,
+        taken: delivered.taken,
+    }
 }
 
 /// Puts a parcel back of which nothing was sent. What cannot be put back
@@ -99,6 +122,10 @@ impl Context {
                 _ if recorded.overtaken.contains(&id) => released.push(id),
                 Verdict::Reported | Verdict::Rejected { .. } => done.push(id),
                 Verdict::Retry { .. } => again.push((id, self.retry_in(attempts))),
+                Verdict::Suspected { .. } => {
+                    let tries = u32::try_from(attempts).unwrap_or(0) + 1;
+                    again.push((id, self.options.retry.pause(tries, chance())));
+                }
                 Verdict::Postponed => released.push(id),
             }
         }
@@ -153,7 +180,7 @@ impl Context {
             match answer.verdict {
                 Verdict::Reported => metrics.ads_reported.add(1),
                 Verdict::Rejected { .. } => metrics.ads_rejected.add(1),
-                Verdict::Retry { .. } => metrics.ads_retried.add(1),
+                Verdict::Retry { .. } | Verdict::Suspected { .. } => metrics.ads_retried.add(1),
                 Verdict::Postponed => metrics.ads_postponed.add(1),
             }
             for (operation, outcome) in &answer.operations {
@@ -173,7 +200,10 @@ impl Context {
 fn say_rejected(answers: &[Answer]) {
     let mut rejected = answers.iter().filter_map(|answer| match &answer.verdict {
         Verdict::Rejected { code, message } => Some((&answer.ad_id, code, message)),
-        Verdict::Reported | Verdict::Retry { .. } | Verdict::Postponed => None,
+        Verdict::Reported
+        | Verdict::Retry { .. }
+        | Verdict::Suspected { .. }
+        | Verdict::Postponed => None,
     });
     if let Some((ad_id, code, message)) = rejected.next() {
         tracing::warn!(

@@ -12,4 +12,5 @@ mod place;
 mod postgres;
 mod process;
 mod redis;
+mod salesforce;
 mod stop;

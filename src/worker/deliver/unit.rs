@@ -8,11 +8,13 @@
 use std::collections::HashMap;
 
 use super::super::parcel::PlannedAd;
-use super::{Delivery, Place, Refused, Sent, raw, refused_or_doubtful};
+use super::{Delivery, Pieces, Place, Sent, raw, refused_or_doubtful};
 use crate::{
     failpoint::{self, Point},
     plan::Action,
-    salesforce::{self, Certainty, Class, GraphResult, MAX_GRAPHS, MAX_STEPS, Record, Step},
+    salesforce::{
+        self, Certainty, Class, GraphResult, MAX_GRAPHS, MAX_STEPS, Record, RecordError, Step,
+    },
 };
 
 /// Salesforce's ids of what is to be deleted.
@@ -44,6 +46,12 @@ impl Delivery<'_> {
         let places = units.iter().flat_map(|ad| self.left(*ad));
         let places: Vec<Place> = places.filter(goes).collect();
         let ids = self.locate(&places).await?;
+        // One that could not even be looked up is not sent.
+        let is_clear = |ad: &usize| {
+            let mut results = self.results[*ad].iter();
+            results.all(|sent| matches!(sent, Sent::Not | Sent::Done(_)))
+        };
+        let units: Vec<usize> = units.into_iter().filter(is_clear).collect();
         for units in self.calls_of(&units) {
             self.call(units, &ids).await?;
         }
@@ -71,12 +79,17 @@ impl Delivery<'_> {
     }
 
     /// Makes one call. If it fails as a whole for what may be one ad's fault,
-    /// it is halved until the culprit stands alone.
+    /// it is divided until the culprit stands alone.
     async fn call(&mut self, units: Vec<usize>, ids: &Ids) -> Result<(), salesforce::Error> {
         let mut repeated = false;
-        let mut open = vec![units];
-        while let Some(mut units) = open.pop() {
-            let graphs: Vec<Vec<Step<'_>>> = units
+        let mut pieces = Pieces::of(&units);
+        let all = self.all_left(&units);
+        let ended = loop {
+            let Some(ads) = pieces.next() else {
+                break Ok(());
+            };
+            let places = self.all_left(&ads);
+            let graphs: Vec<Vec<Step<'_>>> = ads
                 .iter()
                 .map(|ad| self.graph(*ad, ids, repeated))
                 .collect();
@@ -84,32 +97,30 @@ impl Delivery<'_> {
             let results = self.client.graphs(&graphs).await;
             failpoint::at(Point::AnsweredUnit).await;
             self.calls += 1;
-            let error = match results {
+            let noted = match results {
                 Ok(results) => {
-                    let again = self.note_units(&units, results);
-                    open.extend((!again.is_empty()).then_some(again));
-                    continue;
+                    self.took();
+                    self.note_units(&ads, results)
+                        .map(|again| pieces.answered(again))
                 }
-                Err(error) => error,
+                Err(error) if error.class() == Class::Contention => {
+                    self.refuse(&places, &error.into());
+                    Ok(())
+                }
+                Err(error) => {
+                    if error.certainty() == Certainty::Unknown {
+                        // What may have been created must not be created again.
+                        repeated = true;
+                        self.doubt(&places);
+                    }
+                    self.examine(&mut pieces, ads, error).await
+                }
             };
-            if error.certainty() == Certainty::Unknown {
-                // What may have been created must not be created again.
-                repeated = true;
-                for ad in &units {
-                    self.doubt(*ad, None);
-                }
+            if let Err(error) = noted {
+                break Err(error);
             }
-            if error.class() != Class::Suspect {
-                return Err(error);
-            }
-            if let [ad] = units[..] {
-                self.blame(ad, error);
-            } else {
-                let second = units.split_off(units.len() / 2);
-                open.extend([second, units]);
-            }
-        }
-        Ok(())
+        };
+        self.conclude(pieces, ended, &all)
     }
 
     fn graph<'a>(&'a self, ad: usize, ids: &'a Ids, repeated: bool) -> Vec<Step<'a>> {
@@ -132,7 +143,18 @@ impl Delivery<'_> {
 
     /// Notes what became of each ad; answers those that have to be sent once
     /// more, because a record that was to go was gone already.
-    fn note_units(&mut self, units: &[usize], results: Vec<GraphResult>) -> Vec<usize> {
+    fn note_units(
+        &mut self,
+        units: &[usize],
+        results: Vec<GraphResult>,
+    ) -> Result<Vec<usize>, salesforce::Error> {
+        let refusals = results.iter().filter_map(|result| result.as_ref().err());
+        let refusals: Vec<&RecordError> = refusals.map(|refused| &refused.error).collect();
+        if refusals.len() == results.len()
+            && let Some(error) = self.orgs_fault(units.len(), &refusals)
+        {
+            return Err(error);
+        }
         let mut again = Vec::new();
         for (ad, result) in units.iter().zip(results) {
             let places = self.left(*ad);
@@ -154,26 +176,12 @@ impl Delivery<'_> {
                 }
             }
         }
-        again
+        Ok(again)
     }
 
-    /// The whole call failed, and this ad was alone in it.
-    fn blame(&mut self, ad: usize, error: salesforce::Error) {
-        let certainty = error.certainty();
-        let refused = Refused::from(error);
-        match (certainty, self.left(ad).first()) {
-            (Certainty::Unknown, _) => self.doubt(ad, Some(&refused)),
-            (Certainty::NotSent | Certainty::Answered, Some(place)) => {
-                self.set(*place, Sent::Refused(refused));
-            }
-            (Certainty::NotSent | Certainty::Answered, None) => {}
-        }
-    }
-
-    fn doubt(&mut self, ad: usize, reason: Option<&Refused>) {
-        for place in self.left(ad) {
-            self.set(place, Sent::InDoubt(reason.cloned()));
-        }
+    /// What is not done yet of some ads.
+    fn all_left(&self, ads: &[usize]) -> Vec<Place> {
+        ads.iter().flat_map(|ad| self.left(*ad)).collect()
     }
 
     /// What is not done yet of an ad.

@@ -26,6 +26,36 @@ pub(super) struct Refused {
     class: Class,
     code: String,
     message: String,
+    /// It made a whole request fail.
+    alone: bool,
+}
+
+impl Refused {
+    /// The ad is known to be the cause, so the next request is its own.
+    pub(super) fn alone(self) -> Self {
+        Self {
+            class: Class::Suspect,
+            alone: true,
+            ..self
+        }
+    }
+
+    /// Whether the ad is the cause cannot be told, so it does not count
+    /// against it.
+    pub(super) fn uncounted(self) -> Self {
+        Self {
+            class: Class::Contention,
+            ..self
+        }
+    }
+
+    /// Salesforce has said what is wrong.
+    pub(super) fn for_good(self) -> Self {
+        Self {
+            class: Class::Rejected,
+            ..self
+        }
+    }
 }
 
 impl From<RecordError> for Refused {
@@ -34,6 +64,7 @@ impl From<RecordError> for Refused {
             class: error.class(),
             code: error.code,
             message: error.message,
+            alone: false,
         }
     }
 }
@@ -44,13 +75,14 @@ impl From<salesforce::Error> for Refused {
             class: error.class(),
             code: error.code().unwrap_or("NO_ANSWER").to_owned(),
             message: error.to_string(),
+            alone: false,
         }
     }
 }
 
 /// What the ledger is to be told of an ad.
 pub(super) fn answer(ad: PlannedAd, results: Vec<Sent>) -> Answer {
-    let verdict = verdict(&results);
+    let verdict = verdict(&results, ad.suspicions);
     let operations = ad
         .operations
         .into_iter()
@@ -69,51 +101,70 @@ pub(super) fn answer(ad: PlannedAd, results: Vec<Sent>) -> Answer {
     }
 }
 
+/// How often an ad may be to blame, at the pace of its backoff, before it is
+/// rejected.
+const MOST_SUSPICIONS: i32 = 6;
+
 /// A lost answer weighs most: until it is known what Salesforce did, nothing
-/// else about the ad is final.
-fn verdict(results: &[Sent]) -> Verdict {
-    if results.iter().all(|sent| matches!(sent, Sent::Done(_))) {
-        return Verdict::Reported;
+/// else about the ad is final. Next come the records in doubt whose reason is
+/// known, then a refusal for good before one that may pass.
+fn verdict(results: &[Sent], suspicions: i32) -> Verdict {
+    let mut done = true;
+    let mut decisive: Option<((bool, bool), &Refused)> = None;
+    for sent in results {
+        let (in_doubt, refused) = match sent {
+            Sent::Done(_) => continue,
+            Sent::InDoubt(None) => return Verdict::Postponed,
+            Sent::InDoubt(Some(refused)) => (true, refused),
+            Sent::Refused(refused) => (false, refused),
+            Sent::Not => {
+                done = false;
+                continue;
+            }
+        };
+        let weight = (in_doubt, is_final(refused.class));
+        if decisive.is_none_or(|(heaviest, _)| weight > heaviest) {
+            decisive = Some((weight, refused));
+        }
     }
-    if results
-        .iter()
-        .any(|sent| matches!(sent, Sent::InDoubt(None)))
-    {
-        return Verdict::Postponed;
+    match decisive {
+        Some((_, refused)) => of_refusal(refused, suspicions),
+        None if done => Verdict::Reported,
+        None => Verdict::Postponed,
     }
-    let text = |refused: &Refused| (refused.code.clone(), refused.message.clone());
-    let retry = |(code, message)| Verdict::Retry { code, message };
-    let doubtful = results.iter().find_map(|sent| match sent {
-        Sent::InDoubt(reason) => reason.as_ref(),
-        Sent::Done(_) | Sent::Refused(_) | Sent::Not => None,
-    });
-    if let Some(reason) = doubtful {
-        return retry(text(reason));
-    }
-    let refused: Vec<&Refused> = results
-        .iter()
-        .filter_map(|sent| match sent {
-            Sent::Refused(refused) => Some(refused),
-            Sent::Done(_) | Sent::InDoubt(_) | Sent::Not => None,
-        })
-        .collect();
-    if let Some(refused) = refused.iter().find(|refused| is_final(refused.class)) {
-        let (code, message) = text(refused);
+}
+
+fn of_refusal(refused: &Refused, suspicions: i32) -> Verdict {
+    let Refused {
+        class,
+        code,
+        message,
+        alone,
+    } = refused;
+    let (code, alone) = (code.clone(), *alone);
+    if *class == Class::Suspect && suspicions + 1 >= MOST_SUSPICIONS {
+        let message = format!("given up after {MOST_SUSPICIONS} tries: {message}");
         return Verdict::Rejected { code, message };
     }
-    refused
-        .first()
-        .map_or(Verdict::Postponed, |refused| retry(text(refused)))
+    let message = message.clone();
+    match class {
+        Class::Rejected | Class::Configuration => Verdict::Rejected { code, message },
+        Class::Suspect => Verdict::Suspected {
+            code,
+            message,
+            alone,
+        },
+        Class::Outage { .. } | Class::Expired | Class::Contention | Class::Superseded => {
+            Verdict::Retry { code, message }
+        }
+    }
 }
 
 /// Whether trying again soon is pointless. A fault in the configuration that
 /// shows in one record may be that record's own: the others go on, and the ad
 /// is tried again at the slow pace.
 fn is_final(class: Class) -> bool {
-    match class {
-        Class::Rejected | Class::Configuration | Class::Suspect => true,
-        Class::Outage { .. } | Class::Expired | Class::Contention | Class::Superseded => false,
-    }
+    matches!(class, Class::Rejected | Class::Configuration)
 }
 
 /// A newer report stands there, or a record that the ledger has no memory of:

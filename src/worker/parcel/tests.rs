@@ -23,6 +23,8 @@ fn planned(number: usize, operations: Vec<Operation>) -> PlannedAd {
         version: 1,
         token: 1,
         attempts: 0,
+        suspicions: 0,
+        alone: false,
         operations,
     }
 }
@@ -34,7 +36,10 @@ fn ads() -> impl Strategy<Value = Vec<PlannedAd>> {
     vec(vec(operation, 1..6), 0..40).prop_map(|ads| {
         ads.into_iter()
             .enumerate()
-            .map(|(number, operations)| planned(number, operations))
+            .map(|(number, operations)| PlannedAd {
+                alone: number.is_multiple_of(7),
+                ..planned(number, operations)
+            })
             .collect()
     })
 }
@@ -73,6 +78,7 @@ proptest! {
         for parcel in &parcels {
             prop_assert!(!parcel.is_empty());
             prop_assert!(parcel.iter().all(|ad| ad.kinds() == parcel[0].kinds()), "kinds are mixed");
+            prop_assert!(parcel.iter().all(|ad| !ad.alone) || parcel.len() == 1, "a suspect has company");
             for kind in KINDS {
                 let records: usize = parcel.iter().map(|ad| ad.count(kind)).sum();
                 prop_assert!(records <= size || parcel.len() == 1, "{} records of {:?}", records, kind);

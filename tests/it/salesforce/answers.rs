@@ -133,9 +133,9 @@ const RECORDS: &[(&str, Class)] = &[
     (r#"{"success":false,"errors":[{"statusCode":"CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY","message":"UsageTrigger: execution of AfterInsert caused by: System.DmlException: Update failed. First exception on row 0; first error: UNABLE_TO_LOCK_ROW, unable to obtain exclusive access","fields":[]}]}"#, Contention),
     (r#"{"success":false,"errors":[{"statusCode":"DUPLICATE_VALUE","message":"duplicate value found: External_Id__c duplicates value on record with id: 001Vr00000m4eGCIAY","fields":[]}]}"#, Contention),
     (r#"{"success":false,"errors":[{"statusCode":"ALL_OR_NONE_OPERATION_ROLLED_BACK","message":"Record rolled back because not all records were valid and the request was using AllOrNone header","fields":[]}]}"#, Contention),
-    (r#"{"success":false,"errors":[{"statusCode":"UNKNOWN_EXCEPTION","message":"ErrorId 1","fields":[]}]}"#, Contention),
-    (r#"{"success":false,"errors":[]}"#, Contention),
-    (r#"{"success":false}"#, Contention),
+    (r#"{"success":false,"errors":[{"statusCode":"UNKNOWN_EXCEPTION","message":"ErrorId 1","fields":[]}]}"#, Suspect),
+    (r#"{"success":false,"errors":[]}"#, Suspect),
+    (r#"{"success":false}"#, Suspect),
     (r#"{"success":false,"errors":[{"statusCode":"INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE","message":"read only","fields":[]}]}"#, SHORT),
     // The rule on the revision, named by field or in its text.
     (r#"{"success":false,"errors":[{"statusCode":"FIELD_CUSTOM_VALIDATION_EXCEPTION","message":"A newer revision is here already.","fields":["Revision__c"]}]}"#, Superseded),
@@ -145,7 +145,7 @@ const RECORDS: &[(&str, Class)] = &[
     // The record's own trouble.
     (r#"{"success":false,"errors":[{"statusCode":"FIELD_CUSTOM_VALIDATION_EXCEPTION","message":"Contract is fulfilled; usage is locked.","fields":["Quantity__c"]}]}"#, Rejected),
     (r#"{"success":false,"errors":[{"statusCode":"ENTITY_IS_LOCKED","message":"This record is locked. If you need to edit it, contact your admin.","fields":[]}]}"#, Rejected),
-    (r#"{"success":false,"errors":[{"statusCode":"INVALID_FIELD","message":"Foreign key external ID: CON-404 not found for field External_Id__c in entity Contract","fields":[]}]}"#, Rejected),
+    (r#"{"success":false,"errors":[{"statusCode":"INVALID_FIELD","message":"Foreign key external ID: CON-404 not found for field External_Id__c in entity Contract","fields":[]}]}"#, Suspect),
     (r#"{"id":null,"success":false,"created":true,"errors":[{"fields":["Quantity__c"],"message":"Required fields are missing: [Quantity__c]","statusCode":"REQUIRED_FIELD_MISSING"}]}"#, Rejected),
     (r#"{"id":"001RM000003oCprYAE","success":false,"errors":[{"statusCode":"MALFORMED_ID","message":"Contact ID: id value of incorrect type: 001xx000003DGb2999","fields":["Id"]}]}"#, Rejected),
     (r#"{"success":false,"errors":[{"statusCode":"STRING_TOO_LONG","message":"Account Name: data value too large: eajYG (max length=255)","fields":["Name"]}]}"#, Rejected),
@@ -155,7 +155,7 @@ const RECORDS: &[(&str, Class)] = &[
     (r#"{"success":false,"errors":[{"statusCode":"DUPLICATE_VALUE","message":"duplicate value found: Booking_No__c duplicates value on record with id: a0N2w000001WQcq","fields":[]}]}"#, Rejected),
     (r#"{"success":false,"errors":[{"statusCode":"DUPLICATE_VALUE","message":"Duplicate external id specified: u-1","fields":["External_Id__c"]}]}"#, Rejected),
     (r#"{"success":false,"errors":[{"statusCode":"DUPLICATES_DETECTED","message":"Use one of these records?","fields":[],"duplicateResult":{"allowSave":false}}]}"#, Rejected),
-    (r#"{"success":false,"errors":[{"statusCode":"CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY","message":"AccountTrigger: execution of AfterUpdate caused by: System.NullPointerException","fields":[]}]}"#, Rejected),
+    (r#"{"success":false,"errors":[{"statusCode":"CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY","message":"AccountTrigger: execution of AfterUpdate caused by: System.NullPointerException","fields":[]}]}"#, Suspect),
     (r#"{"success":false,"errors":[{"statusCode":"A_CODE_OF_NEXT_YEAR","message":"something new","fields":[]}]}"#, Rejected),
     // What no record of the kind will pass.
     (r#"{"success":false,"errors":[{"statusCode":"INVALID_FIELD","message":"No such column 'Foo__c' on sobject of type Usage__c","fields":[]}]}"#, Configuration),
