@@ -61,6 +61,13 @@ const RECOVER_EVERY: Duration = Duration::from_millis(250);
 /// is to blame itself does not hide that Salesforce takes the others.
 const TRIAL: usize = 10;
 
+/// If nothing was sent and nothing landed for so long, though there is room,
+/// all that waits stands behind a slow contract: then others are looked for.
+const STUCK: Duration = Duration::from_secs(1);
+
+/// What then waits beyond this many parcels for each request is put back.
+const AHEAD: usize = 2;
+
 /// How the worker works.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -122,6 +129,8 @@ pub struct Worker {
     postgres: Trouble,
     in_flight: usize,
     preparing: bool,
+    /// When something was sent or landed last.
+    moved: Instant,
     empty_looks: u32,
     next_look: Instant,
     /// There was reason to look while a claim was under way, which may have
@@ -154,6 +163,7 @@ enum Event {
     Probed(Result<(), SalesforceError>),
     /// So many ads wait to be handled alone.
     Recovered(usize),
+    PutBack,
 }
 
 impl Worker {
@@ -172,6 +182,7 @@ impl Worker {
             postgres: Trouble::with("postgres"),
             in_flight: 0,
             preparing: false,
+            moved: Instant::now(),
             empty_looks: 0,
             next_look: Instant::now(),
             look_again: false,
@@ -238,7 +249,7 @@ impl Worker {
     /// joins others, than in a request of its own behind those in flight.
     fn is_full(&self) -> bool {
         let concurrency = self.context.options.concurrency;
-        let enough = self.lanes.waiting() >= concurrency;
+        let enough = self.lanes.waiting() >= concurrency && !self.is_stuck();
         let busy = self.in_flight >= concurrency && !self.backlog;
         let alone = self.alone.keeps_others_out() && self.has_in_hand();
         self.gate.is_open() && (enough || busy || alone)
@@ -246,6 +257,13 @@ impl Worker {
 
     fn has_in_hand(&self) -> bool {
         self.in_flight + self.lanes.waiting() > 0
+    }
+
+    fn is_stuck(&self) -> bool {
+        self.gate.is_open()
+            && self.lanes.waiting() > 0
+            && self.in_flight < self.context.options.concurrency
+            && self.moved.elapsed() >= STUCK
     }
 
     /// Starts whatever may be started now.
@@ -348,6 +366,7 @@ impl Worker {
             return false;
         };
         self.in_flight += 1;
+        self.moved = Instant::now();
         let (context, witness) = (Arc::clone(&self.context), Arc::clone(&self.witness));
         let refused_before = trial && self.gate.closed_for() == Some(Cause::Configuration);
         self.spawn(context.options.silence, "a delivery", async move {
@@ -372,7 +391,7 @@ impl Worker {
             }
             self.lanes.finish(&contracts);
             let context = Arc::clone(&self.context);
-            self.tasks.spawn(async move {
+            self.spawn(watchdog::PATIENCE, "putting back", async move {
                 settle::abandon(&context, parcel).await;
                 Event::Abandoned
             });
@@ -405,6 +424,7 @@ impl Worker {
                 landed,
             } => {
                 self.in_flight -= 1;
+                self.moved = Instant::now();
                 self.lanes.finish(&contracts);
                 let what = if trial { Sent::Trial } else { Sent::Straggler };
                 if landed.taken || landed.trouble.is_some() {
@@ -419,7 +439,7 @@ impl Worker {
                 self.look_now();
             }
             Event::Probed(Err(error)) => self.answered(Sent::Probe, Some(error)).await,
-            Event::Abandoned => {}
+            Event::Abandoned | Event::PutBack => {}
             Event::Recovered(suspects) => {
                 self.alone.wait(suspects);
                 if suspects > 0 {
@@ -446,6 +466,7 @@ impl Worker {
                 self.nothing_to_try(trial, now);
             }
             Ok(Some(parcels)) => {
+                let stuck = self.is_stuck();
                 self.empty_looks = 0;
                 self.next_look = now;
                 self.backlog = parcels.len() > 1;
@@ -457,6 +478,9 @@ impl Worker {
                 }
                 self.redis_answers();
                 self.postgres.over();
+                if stuck {
+                    self.put_back_surplus();
+                }
                 if trial && !self.send_one(true) {
                     // Nothing of what was claimed had to be sent.
                     self.gate.trial_postponed();
@@ -481,6 +505,20 @@ impl Worker {
     fn redis_answers(&mut self) {
         if self.redis.over() {
             self.context.sweep.notify_one();
+        }
+    }
+
+    /// Starts what can be started, and puts back what would only lengthen the
+    /// line behind a slow contract.
+    fn put_back_surplus(&mut self) {
+        let concurrency = self.context.options.concurrency;
+        while self.in_flight < concurrency && self.send_one(false) {}
+        for parcel in self.lanes.surplus(AHEAD * concurrency) {
+            let context = Arc::clone(&self.context);
+            self.spawn(watchdog::PATIENCE, "putting back", async move {
+                settle::put_back(&context, parcel).await;
+                Event::PutBack
+            });
         }
     }
 

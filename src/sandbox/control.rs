@@ -219,6 +219,8 @@ pub(crate) struct Change {
     strict_collections: Option<bool>,
     /// Makes this another org: its number goes into the org's id.
     org: Option<u32>,
+    /// Where new tokens are said to be good.
+    instance_url: Option<String>,
     /// Forgets every open query.
     #[serde(default)]
     close_cursors: bool,
@@ -279,7 +281,12 @@ pub(crate) fn apply(service: &Service, change: &Change) -> Result<(), schema::Er
         org.cursors.clear();
     }
     drop(org);
-    set(&mut lock(&service.access).org, change.org);
+    let mut access = lock(&service.access);
+    set(&mut access.org, change.org);
+    if change.instance_url.is_some() {
+        access.instance_url.clone_from(&change.instance_url);
+    }
+    drop(access);
     let mut behaviour = lock(&service.behaviour);
     set(&mut behaviour.base_ms, change.base_ms);
     set(&mut behaviour.per_record_ms, change.per_record_ms);

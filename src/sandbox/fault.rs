@@ -70,6 +70,13 @@ pub enum Effect {
         /// What it says.
         message: String,
     },
+    /// A refusal in the words of the token endpoint, with status 400.
+    LoginRefused {
+        /// Such as `invalid_grant`.
+        error: String,
+        /// What it says.
+        description: String,
+    },
     /// A page as a load balancer sends it.
     HtmlPage {
         /// HTTP status.

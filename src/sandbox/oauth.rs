@@ -28,6 +28,8 @@ const AUDIENCES: [&str; 2] = [
 /// Who may come in, and who is in.
 pub(crate) struct Access {
     pub(crate) base_url: String,
+    /// Where tokens are said to be good; by default at the base URL.
+    pub(crate) instance_url: Option<String>,
     pub(crate) client_id: String,
     pub(crate) client_secret: String,
     pub(crate) refresh_token: String,
@@ -113,6 +115,7 @@ impl Access {
     ) -> Self {
         Self {
             base_url,
+            instance_url: None,
             client_id: format!("3MVG9{}", secret()),
             client_secret: secret(),
             refresh_token: format!("5Aep861{}", secret()),
@@ -244,7 +247,7 @@ impl Access {
         let body = format!(
             "{{\"access_token\":\"{token}\",{signature}\"scope\":\"api refresh_token\",\"instance_url\":\"{}\",\
              \"id\":\"{}\",\"token_type\":\"Bearer\"{issued_at}}}",
-            self.base_url,
+            self.instance_url.as_deref().unwrap_or(&self.base_url),
             self.identity_url(user)
         );
         Reply::ok(body.into_bytes())

@@ -137,6 +137,13 @@ impl<P> Lanes<P> {
         self.waiting.len()
     }
 
+    /// Takes those out that wait beyond the first so many.
+    pub fn surplus(&mut self, most: usize) -> Vec<P> {
+        let most = most.min(self.waiting.len());
+        let surplus = self.waiting.split_off(most).into_iter();
+        surplus.map(|(_, parcel)| parcel).collect()
+    }
+
     /// Takes all waiting parcels out.
     pub fn clear(&mut self) -> Vec<P> {
         self.waiting.drain(..).map(|(_, parcel)| parcel).collect()

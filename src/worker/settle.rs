@@ -1,6 +1,6 @@
 //! After delivery: the ledger first, then the queue.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Context,
@@ -80,9 +80,33 @@ pub(super) async fn deliver_and_settle(
     }
 }
 
+/// A parcel that was put back because its contract is slow comes again after
+/// about this long.
+const BEHIND: Duration = Duration::from_secs(10);
+
 /// Puts a parcel back of which nothing was sent. What cannot be put back
 /// returns by itself: the lease ends, and the intent is taken over.
 pub(super) async fn abandon(context: &Context, parcel: Parcel) {
+    let (hand, ids) = forget(context, parcel).await;
+    if let Err(error) = hand.release(&ids).await {
+        tracing::debug!(error = %Chain(&error), "ads could not be given back to the queue");
+    }
+}
+
+/// The same, for ads that are not to come again at once.
+pub(super) async fn put_back(context: &Context, parcel: Parcel) {
+    let (hand, ids) = forget(context, parcel).await;
+    let later = |id| (id, BEHIND.mul_f64(chance() + 0.5));
+    let ids: Vec<(String, Duration)> = ids.into_iter().map(later).collect();
+    match hand.retry(&ids).await {
+        Ok(no_room) => context.wait_in_postgres(&no_room).await,
+        Err(error) => {
+            tracing::debug!(error = %Chain(&error), "ads could not be given back to the queue");
+        }
+    }
+}
+
+async fn forget(context: &Context, parcel: Parcel) -> (Arc<Hand>, Vec<String>) {
     let ids = parcel.ids();
     let tokens: Vec<(String, i64)> = parcel
         .ads
@@ -94,10 +118,8 @@ pub(super) async fn abandon(context: &Context, parcel: Parcel) {
         tracing::debug!(error = %Chain(&error), "an intent could not be taken back");
     }
     failpoint::at(Point::Abandoned).await;
-    if let Err(error) = parcel.hand.release(&ids).await {
-        tracing::debug!(error = %Chain(&error), "ads could not be given back to the queue");
-    }
     pace::unsent(context).await;
+    (parcel.hand, ids)
 }
 
 impl Context {

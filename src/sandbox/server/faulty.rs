@@ -164,6 +164,14 @@ fn denial(service: &Service, incoming: &Incoming, effect: &Effect) -> Option<Den
             code,
             message,
         } => json(refusal(*status, code, message)),
+        Effect::LoginRefused { error, description } => Response::builder()
+            .status(400)
+            .header(header::CONTENT_TYPE, "application/json;charset=UTF-8")
+            .body(Body::from(
+                serde_json::json!({"error": error, "error_description": description}).to_string(),
+            ))
+            .ok()
+            .map(Denial::Raw),
         Effect::RequestLimit { concurrent } => {
             let message = if *concurrent {
                 "ConcurrentPerOrgLongTxn"

@@ -1,0 +1,142 @@
+//! Salesforce as a whole is down, overloaded, or has no calls left.
+
+use std::time::{Duration, Instant};
+
+use usage_sync::sandbox::Effect;
+
+use super::{complaints, fault};
+use crate::support::{PATIENCE, World, wait_until};
+
+async fn attempts(world: &World) -> i64 {
+    sqlx::query_scalar("select coalesce(sum(attempts), 0)::bigint from usage_sync.ad")
+        .fetch_one(&world.pool)
+        .await
+        .expect("the ledger can be read")
+}
+
+#[tokio::test]
+async fn f34_without_calls_left_hardly_any_is_made_and_it_goes_on_by_itself() {
+    let world = World::new(1).await;
+    let daemon = world.daemon_with(&[("OUTAGE_MAX", "200ms")]);
+    let spent = Effect::RequestLimit { concurrent: false };
+    let spent = world.sandbox.fault(fault("", "/composite", "", spent));
+
+    world
+        .app("insert into ad_product select n, 'small', 0, 1 from generate_series(1, 500) n")
+        .await;
+    daemon.logged("daily calls are used up").await;
+    // The parcels that were in flight together, and one try after the pause.
+    wait_until("another try", PATIENCE, async || {
+        world.sandbox.fault_hits(spent) > 1
+    })
+    .await;
+    assert!(world.sandbox.fault_hits(spent) <= 6);
+    assert_eq!(attempts(&world).await, 0);
+    world.sandbox.clear_faults();
+    world.in_step().await;
+    daemon.logged("the org has calls again").await;
+
+    assert_eq!(daemon.log().matches("daily calls are used up").count(), 1);
+}
+
+#[tokio::test]
+async fn f34_an_org_that_may_overshoot_its_limit_is_no_outage() {
+    let world = World::new(1).await;
+    let over =
+        serde_json::json!({"daily_used": 150_000, "daily_limit": 100_000, "limit_enforced": false});
+    world.sandbox.settings(&over).expect("a setting");
+    let daemon = world.daemon();
+
+    world
+        .app("insert into ad_product select n, 'small', 0, 1 from generate_series(1, 500) n")
+        .await;
+    world.in_step().await;
+
+    assert_eq!(complaints(&daemon.log()), 0, "{}", daemon.log());
+}
+
+#[tokio::test]
+async fn f35_whatever_way_it_says_no_there_is_no_tight_loop() {
+    let json = |status, code: &str| Effect::Error {
+        status,
+        code: code.to_owned(),
+        message: String::from("not now"),
+    };
+    for down in [
+        Effect::RequestLimit { concurrent: true },
+        Effect::EmptyBody { status: 429 },
+        Effect::HtmlPage { status: 503 },
+        Effect::HtmlPage { status: 420 },
+        json(503, "SERVER_UNAVAILABLE"),
+        json(500, "UNKNOWN_EXCEPTION"),
+        json(400, "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE"),
+    ] {
+        let world = World::new(1).await;
+        let daemon = world.daemon();
+        // Reports fail, the probe is answered: the harder case.
+        let fault = world
+            .sandbox
+            .fault(fault("", "/composite", "", down.clone()));
+        world
+            .app("insert into ad_product select n, 'small', 0, 1 from generate_series(1, 1000) n")
+            .await;
+        daemon.logged("salesforce is down").await;
+        let (said, hits) = (Instant::now(), world.sandbox.fault_hits(fault));
+        wait_until("some tries", PATIENCE, async || {
+            world.sandbox.fault_hits(fault) >= hits + 16
+        })
+        .await;
+        // A trial has at most four calls, and between two of them lies a pause
+        // of at least half of 50, 100, 200 ms.
+        let paused = said.elapsed();
+        assert!(paused >= Duration::from_millis(175), "{down:?}: {paused:?}");
+
+        world.sandbox.clear_faults();
+        world.in_step().await;
+        daemon.logged("salesforce is back").await;
+        assert_eq!(daemon.log().matches("salesforce is down").count(), 1);
+        assert_eq!(complaints(&daemon.log()), 1, "{}", daemon.log());
+    }
+}
+
+#[tokio::test]
+async fn f36_ten_thousand_edits_during_an_outage_take_sixty_calls() {
+    let world = World::new(50).await;
+    world
+        .app("insert into ad_product select n, 'small', n % 50, 1 from generate_series(1, 10000) n")
+        .await;
+    let daemon = world.daemon();
+    world.in_step().await;
+    let down = Effect::HtmlPage { status: 503 };
+    let all =
+        ["POST", "PATCH", "DELETE"].map(|method| fault(method, "/services", "", down.clone()));
+    for plan in all {
+        world.sandbox.fault(plan);
+    }
+    let probes = world.sandbox.fault(fault("GET", "/services", "", down));
+
+    let edited = Instant::now();
+    for _ in 0..3 {
+        world
+            .app("update ad_product set quantity = quantity + 1")
+            .await;
+    }
+    daemon.logged("salesforce is down").await;
+    wait_until("a row of probes", PATIENCE, async || {
+        world.sandbox.fault_hits(probes) >= 10
+    })
+    .await;
+    // 50 ms at first, 500 ms at the end, and at least half of that.
+    let most = 10 + edited.elapsed().as_millis() / 250;
+    assert!(u128::from(world.sandbox.fault_hits(probes)) <= most);
+    assert_eq!(attempts(&world).await, 0);
+
+    let before = world.sandbox.stats().api_calls;
+    world.sandbox.clear_faults();
+    world.in_step().await;
+    daemon.logged("salesforce is back").await;
+
+    let calls = world.sandbox.stats().api_calls - before;
+    assert!(calls <= 60, "{calls} calls");
+    assert_eq!(complaints(&daemon.log()), 1, "{}", daemon.log());
+}
