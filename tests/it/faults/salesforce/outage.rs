@@ -55,48 +55,54 @@ async fn f34_an_org_that_may_overshoot_its_limit_is_no_outage() {
     assert_eq!(complaints(&daemon.log()), 0, "{}", daemon.log());
 }
 
-#[tokio::test]
-async fn f35_whatever_way_it_says_no_there_is_no_tight_loop() {
-    let json = |status, code: &str| Effect::Error {
-        status,
-        code: code.to_owned(),
-        message: String::from("not now"),
-    };
-    for down in [
-        Effect::RequestLimit { concurrent: true },
-        Effect::EmptyBody { status: 429 },
-        Effect::HtmlPage { status: 503 },
-        Effect::HtmlPage { status: 420 },
-        json(503, "SERVER_UNAVAILABLE"),
-        json(500, "UNKNOWN_EXCEPTION"),
-        json(400, "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE"),
-    ] {
-        let world = World::new(1).await;
-        let daemon = world.daemon();
-        // Reports fail, the probe is answered: the harder case.
-        let fault = world
-            .sandbox
-            .fault(fault("", "/composite", "", down.clone()));
-        world
-            .app("insert into ad_product select n, 'small', 0, 1 from generate_series(1, 1000) n")
-            .await;
-        daemon.logged("salesforce is down").await;
-        let (said, hits) = (Instant::now(), world.sandbox.fault_hits(fault));
-        wait_until("some tries", PATIENCE, async || {
-            world.sandbox.fault_hits(fault) >= hits + 16
-        })
+/// Reports fail in this way, while the probe is answered: the harder case.
+async fn no_tight_loop(down: Effect) {
+    let world = World::new(1).await;
+    let daemon = world.daemon();
+    let fault = world.sandbox.fault(fault("", "/composite", "", down));
+    world
+        .app("insert into ad_product select n, 'small', 0, 1 from generate_series(1, 1000) n")
         .await;
-        // A trial has at most four calls, and between two of them lies a pause
-        // of at least half of 50, 100, 200 ms.
-        let paused = said.elapsed();
-        assert!(paused >= Duration::from_millis(175), "{down:?}: {paused:?}");
+    daemon.logged("salesforce is down").await;
+    let (said, hits) = (Instant::now(), world.sandbox.fault_hits(fault));
+    wait_until("some tries", PATIENCE, async || {
+        world.sandbox.fault_hits(fault) >= hits + 16
+    })
+    .await;
+    // A trial has at most four calls, and between two of them lies a pause of at
+    // least half of 50, 100, 200 ms.
+    let paused = said.elapsed();
+    assert!(paused >= Duration::from_millis(175), "{paused:?}");
 
-        world.sandbox.clear_faults();
-        world.in_step().await;
-        daemon.logged("salesforce is back").await;
-        assert_eq!(daemon.log().matches("salesforce is down").count(), 1);
-        assert_eq!(complaints(&daemon.log()), 1, "{}", daemon.log());
-    }
+    world.sandbox.clear_faults();
+    world.in_step().await;
+    daemon.logged("salesforce is back").await;
+    assert_eq!(complaints(&daemon.log()), 1, "{}", daemon.log());
+}
+
+#[tokio::test]
+async fn f35_too_many_calls_at_once_are_an_outage_without_a_tight_loop() {
+    no_tight_loop(Effect::RequestLimit { concurrent: true }).await;
+}
+
+#[tokio::test]
+async fn f35_status_429_is_an_outage_without_a_tight_loop() {
+    no_tight_loop(Effect::EmptyBody { status: 429 }).await;
+}
+
+#[tokio::test]
+async fn f35_a_page_with_status_503_is_an_outage_without_a_tight_loop() {
+    no_tight_loop(Effect::HtmlPage { status: 503 }).await;
+}
+
+#[tokio::test]
+async fn f35_a_code_with_status_500_for_all_is_an_outage_without_a_tight_loop() {
+    no_tight_loop(Effect::Error {
+        status: 500,
+        code: String::from("UNKNOWN_EXCEPTION"),
+        message: String::from("ErrorId: 1"),
+    })
+    .await;
 }
 
 #[tokio::test]
