@@ -452,7 +452,7 @@ mod tests {
             turns.extend(gate.settled(now));
             match gate.permit(now) {
                 Permit::Full if down(now) => {
-                    turns.extend(gate.failed(Sent::Straggler, Cause::Outage, now, 0.5))
+                    turns.extend(gate.failed(Sent::Straggler, Cause::Outage, now, 0.5));
                 }
                 Permit::Probe if down(now) => {
                     probes += 1;
