@@ -13,7 +13,7 @@ const QUICK: [(&str, &str); 2] = [("OUTAGE_BASE", "20ms"), ("OUTAGE_MAX", "100ms
 const REFUSES: &str = "salesforce refuses every report";
 
 /// Breaks the org for ads that change, and mends it.
-async fn broken_and_mended(broken: &Value, mended: &Value, word: &str) {
+async fn broken_and_mended(broken: &Value, mended: &Value, remedy: &str) {
     let world = World::new(2).await;
     let daemon = world.daemon_with(&QUICK);
     world
@@ -46,7 +46,7 @@ async fn broken_and_mended(broken: &Value, mended: &Value, word: &str) {
     assert_eq!(complaints(&log), 1, "{log}");
     let said = log.lines().find(|line| line.contains(REFUSES));
     let said = said.unwrap_or_default();
-    assert!(said.contains("remedy=") && said.contains(word), "{said}");
+    assert!(said.contains("remedy=") && said.contains(remedy), "{said}");
 }
 
 #[tokio::test]
