@@ -301,6 +301,9 @@ impl Worker {
             Permit::Trial => {
                 // All that waits has its contract in flight still.
                 self.gate.trial_postponed();
+                if self.moved.elapsed() >= STUCK {
+                    self.put_back_beyond(0);
+                }
                 self.next_look = now + IDLE_LOOK.base;
             }
             Permit::Probe => {
@@ -513,7 +516,11 @@ impl Worker {
     fn put_back_surplus(&mut self) {
         let concurrency = self.context.options.concurrency;
         while self.in_flight < concurrency && self.send_one(false) {}
-        for parcel in self.lanes.surplus(AHEAD * concurrency) {
+        self.put_back_beyond(AHEAD * concurrency);
+    }
+
+    fn put_back_beyond(&mut self, most: usize) {
+        for parcel in self.lanes.surplus(most) {
             let context = Arc::clone(&self.context);
             self.spawn(watchdog::PATIENCE, "putting back", async move {
                 settle::put_back(&context, parcel).await;
@@ -554,7 +561,9 @@ impl Worker {
         if let Some(Turn::Began(cause)) = turn {
             say::began(cause, &error);
         }
-        if !self.gate.is_up() {
+        // What waits beside a trial that failed is tried next: one ad that is to
+        // blame itself must not come before the same others again and again.
+        if !self.gate.is_up() && what != Sent::Trial {
             self.give_back().await;
         }
     }

@@ -70,6 +70,42 @@ async fn f39_a_record_that_makes_salesforce_hang_holds_up_no_other() {
 }
 
 #[tokio::test]
+async fn f39_the_only_ad_may_look_like_an_outage_until_another_goes_through() {
+    let world = World::new(1).await;
+    for method in ["POST", "PATCH"] {
+        let page = Effect::HtmlPage { status: 500 };
+        world
+            .sandbox
+            .fault(fault(method, "/composite", "\"13:small\"", page));
+    }
+    let daemon = world.daemon();
+    world
+        .app("insert into ad_product values (13, 'small', 0, 1)")
+        .await;
+    daemon.logged("salesforce is down").await;
+
+    world
+        .app("insert into ad_product select n, 'small', 0, 1 from generate_series(14, 20) n")
+        .await;
+    wait_until("the others", PATIENCE, async || {
+        world.held().await.len() == 7
+    })
+    .await;
+    daemon.logged("salesforce is back").await;
+    // More of them come from time to time, so it cannot be Salesforce.
+    for _ in 0..3 {
+        world
+            .app("update ad_product set quantity = quantity + 1 where ad_id > 13")
+            .await;
+        wait_until("the others", PATIENCE, async || world.pending().await <= 1).await;
+    }
+    assert_eq!(daemon.log().matches("salesforce is down").count(), 1);
+    world.sandbox.clear_faults();
+    world.command(&["retry", "--rejected"]).await;
+    world.in_step().await;
+}
+
+#[tokio::test]
 async fn f39_several_such_records_of_one_contract_are_all_found() {
     let world = World::new(1).await;
     let culprits = ["13", "14", "77", "150", "199"];
