@@ -62,9 +62,9 @@ async fn f39_a_record_whose_answers_get_lost_holds_up_no_other() {
 #[tokio::test]
 async fn f39_a_record_that_makes_salesforce_hang_holds_up_no_other() {
     let settings = [
-        ("SALESFORCE_TIMEOUT", "500ms"),
-        ("SALESFORCE_CONNECT_TIMEOUT", "400ms"),
-        ("SALESFORCE_READ_TIMEOUT", "400ms"),
+        ("SALESFORCE_TIMEOUT", "1s"),
+        ("SALESFORCE_CONNECT_TIMEOUT", "900ms"),
+        ("SALESFORCE_READ_TIMEOUT", "900ms"),
     ];
     one_culprit(Effect::Hang, &settings).await;
 }
