@@ -9,8 +9,6 @@
 //! interrupted is simply run again, and no daemon reports in between. It may
 //! also run beside daemons that report: an ad in their hands is overtaken.
 
-use std::collections::BTreeMap;
-
 use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
 
 use crate::{ledger::Error, salesforce::OwnRecord};
@@ -133,12 +131,12 @@ impl Rebase {
 
     /// Every field that the ledger says was ever reported, as null.
     pub async fn blank(&mut self) -> Result<String, Error> {
-        let fields: Vec<String> =
-            sqlx::query_scalar("select distinct jsonb_object_keys(fields) from usage_sync.record")
-                .fetch_all(&mut *self.connection)
-                .await?;
-        let fields: BTreeMap<String, ()> = fields.into_iter().map(|name| (name, ())).collect();
-        Ok(serde_json::to_string(&fields).unwrap_or_default())
+        Ok(sqlx::query_scalar(
+            "select coalesce(jsonb_object_agg(name, null::text), '{}')::text \
+             from (select distinct jsonb_object_keys(fields) from usage_sync.record) as field (name)",
+        )
+        .fetch_one(&mut *self.connection)
+        .await?)
     }
 
     /// Writes down that reports go out from here to this org, and lifts the
