@@ -155,7 +155,7 @@ impl Renewal {
 
 /// Leaves a tenth of the lease for what is done before the next look.
 fn lasts(standing: &Standing, lease: Duration) -> bool {
-    standing.since.elapsed() < lease - lease / 10
+    standing.since.elapsed() < lease.mul_f64(0.9)
 }
 
 fn renewed(standing: &Guarded<Standing>, claim: &Claim, lost: Vec<String>) {
