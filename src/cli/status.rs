@@ -242,15 +242,12 @@ fn queue(depth: Option<Depth>) -> String {
     let Some(depth) = depth else {
         return String::from("unknown: redis does not answer");
     };
-    let mut text = format!(
+    let known = format!(
         "{} ready, {} in hand, {} waiting out a backoff",
         depth.ready, depth.claimed, depth.retry
     );
-    if depth.suspects > 0 {
-        text += &format!(
-            ", {} to be handled alone since workers died with them",
-            depth.suspects
-        );
+    match depth.suspects {
+        0 => known,
+        suspects => format!("{known}, {suspects} to be handled alone since workers died with them"),
     }
-    text
 }

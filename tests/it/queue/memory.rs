@@ -41,12 +41,11 @@ async fn as_many_ids_as_the_queue_holds_fit_into_the_smallest_redis_wherever_the
         fullest = fullest.max(queue.server().await.unwrap().used_memory);
         for (n, claim) in hands.iter().enumerate() {
             let ids = &claim.ids;
-            match n % 2 {
-                0 => queue.release(claim, ids).await.unwrap(),
-                _ => {
-                    let pauses: Vec<_> = ids.iter().map(|id| (id.clone(), LONG)).collect();
-                    queue.retry(claim, &pauses).await.unwrap();
-                }
+            if n % 2 == 0 {
+                queue.release(claim, ids).await.unwrap();
+            } else {
+                let pauses: Vec<_> = ids.iter().map(|id| (id.clone(), LONG)).collect();
+                queue.retry(claim, &pauses).await.unwrap();
             }
             if n % 8 == 0 {
                 fullest = fullest.max(queue.server().await.unwrap().used_memory);
