@@ -155,6 +155,8 @@ impl Capture {
             Err(error) => {
                 let pause = self.postgres.met(&error);
                 tokio::time::sleep(pause).await;
+                // Whoever woke it will not do so again.
+                self.context.changed.notify_one();
                 0
             }
         }

@@ -148,3 +148,89 @@ async fn f51_who_waits_or_was_frozen_is_no_zombie() {
     assert!(waiting.is_running(), "{}", waiting.log());
     assert!(frozen.is_running(), "{}", frozen.log());
 }
+
+/// The daemon with an output of the test's own, killed when this value goes.
+struct Unread(std::process::Child);
+
+impl Unread {
+    fn start(world: &World) -> Self {
+        let child = std::process::Command::new(env!("CARGO_BIN_EXE_usage-sync"))
+            .arg("run")
+            .env_clear()
+            .envs(world.environment())
+            .env("LOG_LEVEL", "info,sqlx=debug")
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn();
+        Self(child.expect("the binary is there and may be run"))
+    }
+
+    /// Bytes of memory that are its own.
+    fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()));
+        let status = status.expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        kilobytes.expect("Linux says how much") * 1024
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to kill.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// More lines than the pipe and the buffer behind it take.
+async fn chatter(world: &World) {
+    for _ in 0..40 {
+        world
+            .app(
+                "insert into ad_product select n, 'small', 0, 1 from generate_series(1, 50) n \
+                 on conflict (ad_id, product) do update set quantity = ad_product.quantity + 1",
+            )
+            .await;
+        world.in_step().await;
+    }
+}
+
+#[tokio::test]
+async fn f47_a_log_that_nobody_reads_slows_nothing_and_tells_later_what_it_dropped() {
+    let world = World::new(1).await;
+    let mut daemon = Unread::start(&world);
+
+    chatter(&world).await;
+    let memory = daemon.memory();
+    let output = daemon.0.stdout.take().expect("it is piped");
+    let (said, heard) = std::sync::mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        for line in std::io::BufRead::lines(std::io::BufReader::new(output)) {
+            let line = line.unwrap_or_default();
+            if line.contains("dropped") {
+                said.send(line).ok();
+            }
+        }
+    });
+    wait_until("the log to say what it dropped", PATIENCE, async || {
+        heard.try_recv().is_ok()
+    })
+    .await;
+
+    drop(daemon);
+    reader.join().expect("it only reads");
+    assert!(memory < 200 << 20, "{memory} bytes");
+}
+
+#[tokio::test]
+async fn f47_a_log_whose_reader_is_gone_stops_nothing() {
+    let world = World::new(1).await;
+    let mut daemon = Unread::start(&world);
+
+    drop(daemon.0.stdout.take());
+    chatter(&world).await;
+
+    assert!(daemon.0.try_wait().expect("it is our child").is_none());
+}
