@@ -99,9 +99,11 @@ impl Ledger {
     pub async fn overview(&self) -> Result<Overview, Error> {
         answered(async {
             let mut transaction = self.begin(BEGIN).await?;
-            Ok(postgres::query_as(include_str!("ledger/overview.sql"))
+            let overview = postgres::query_as(include_str!("ledger/overview.sql"))
                 .fetch_one(&mut *transaction)
-                .await?)
+                .await?;
+            transaction.commit().await?;
+            Ok(overview)
         })
         .await
     }

@@ -81,6 +81,7 @@ pub async fn truncation(pool: &PgPool) -> Result<Option<Truncation>, Error> {
         postgres::query_as(include_str!("outbox/truncation.sql"))
             .fetch_one(&mut *transaction)
             .await?;
+    transaction.commit().await?;
     Ok((!changes.is_empty()).then_some(Truncation {
         changes,
         changed_at,

@@ -4,7 +4,7 @@
 //! is gone, and that an error names the cause and not only that time is over.
 //!
 //! A transaction pooler gives each transaction another connection of the
-//! server (PgBouncer: Features). So nothing may be left behind in a session: no
+//! server (`PgBouncer`: Features). So nothing may be left behind in a session: no
 //! prepared statement has a name, and each statement is in a transaction, since
 //! the driver prepares it in one message and runs it in another.
 
@@ -12,7 +12,7 @@ use std::{io, time::Duration};
 
 use secrecy::ExposeSecret;
 use sqlx::{
-    Connection as _, Error, FromRow, PgConnection, PgPool, Postgres, Transaction,
+    Connection as _, Error, FromRow, PgConnection, PgPool, Postgres, Row as _, Transaction,
     postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow},
     query::{Query, QueryAs, QueryScalar},
 };
@@ -40,7 +40,7 @@ pub(crate) fn pool(settings: &settings::Database) -> Result<(PgConnectOptions, P
     let connect = connect
         .application_name("usage-sync")
         .extra_float_digits(None);
-    let pool = PgPoolOptions::new()
+    let pool = closing_the_dead()
         .max_connections(settings.max_connections)
         .acquire_timeout(ACQUIRE)
         // That long is an outage, which is said by whoever meets it.
@@ -51,18 +51,43 @@ pub(crate) fn pool(settings: &settings::Database) -> Result<(PgConnectOptions, P
         .before_acquire(|connection, meta| {
             Box::pin(async move { Ok(meta.idle_for < FRESH || connection.ping().await.is_ok()) })
         })
-        // The pool's own question has no limit: a connection that is dead would
-        // keep its slot until TCP gives up, a quarter of an hour later.
-        .after_release(|connection, _| {
-            Box::pin(async move {
-                Ok(matches!(
-                    timeout(SILENT, connection.ping()).await,
-                    Ok(Ok(()))
-                ))
-            })
-        })
         .connect_lazy_with(connect.clone());
     Ok((connect, pool))
+}
+
+/// A pool that does not take back what is dead. Its own question whether a
+/// connection lives has no limit: a dead one would keep its slot until TCP gives
+/// up, a quarter of an hour later.
+pub(crate) fn closing_the_dead() -> PgPoolOptions {
+    PgPoolOptions::new().after_release(|connection, _| {
+        Box::pin(async move {
+            Ok(matches!(
+                timeout(SILENT, connection.ping()).await,
+                Ok(Ok(()))
+            ))
+        })
+    })
+}
+
+/// Options of a connection that [`is_direct`] may be asked about.
+pub(crate) fn session_mark(options: PgConnectOptions) -> PgConnectOptions {
+    options.options([("usage_sync.session", "1")])
+}
+
+/// Whether the server itself is at the other end, and no pooler: those refuse
+/// or forget what a client brings along for its session. Asks a connection that
+/// was opened with [`session_mark`].
+pub(crate) async fn is_direct(connection: &mut PgConnection) -> Result<bool, Error> {
+    sqlx::raw_sql("select current_setting('usage_sync.session', true) is not null")
+        .fetch_one(connection)
+        .await?
+        .try_get(0)
+}
+
+/// Whether a pooler refused the mark (`PgBouncer`: `ignore_startup_parameters`).
+pub(crate) fn is_pooler(error: &Error) -> bool {
+    let error = error.as_database_error();
+    error.is_some_and(|error| error.message().contains("startup parameter"))
 }
 
 /// One connection, or why there is none.

@@ -1,9 +1,9 @@
 //! The connection that LISTENs. It only wakes capture; losing it loses nothing.
 //!
 //! A connection that is dead without anybody having said so is noticed by a
-//! heartbeat: a notification to itself, sent over another connection. One
-//! that never hears its heartbeat stands behind a transaction pooler; then
-//! capture lives by its poll alone.
+//! heartbeat: a notification to itself, sent over another connection. Behind a
+//! pooler it does not listen at all, and capture lives by its poll alone: LISTEN
+//! would stay behind in a session that is another client's a moment later.
 
 use std::{
     sync::Arc,
@@ -11,8 +11,8 @@ use std::{
 };
 
 use sqlx::{
-    PgPool,
-    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
+    Acquire as _, PgPool,
+    postgres::{PgConnectOptions, PgListener},
 };
 use tokio::{
     sync::{Notify, watch},
@@ -31,6 +31,9 @@ use crate::{
 const HEARTBEAT: Duration = Duration::from_secs(4);
 const DEAF: Duration = Duration::from_secs(9);
 const CONNECT: Duration = Duration::from_secs(5);
+
+/// Whether a pooler stands between still is looked at this often.
+const POOLER_LOOK: Duration = Duration::from_secs(30);
 
 /// Past this the trigger and capture notify no more.
 const CRITICAL: f64 = 0.5;
@@ -66,11 +69,12 @@ impl Listener {
     pub async fn run(mut self, shutdown: Shutdown) {
         while !shutdown.is_stopping() {
             let pause = match self.listen().await {
-                Ok(ears) => {
-                    self.trouble.over();
-                    self.watch_over(ears, &shutdown).await
+                Ok(ears) => self.watch_over(ears, &shutdown).await,
+                Err(Deaf::Pooler) => {
+                    self.trouble.met(&Deaf::Pooler);
+                    POOLER_LOOK
                 }
-                Err(error) => self.trouble.met(&ledger::Error::from(error)),
+                Err(error) => self.trouble.met(&error),
             };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -79,21 +83,24 @@ impl Listener {
         }
     }
 
-    async fn listen(&self) -> Result<Ears, sqlx::Error> {
+    async fn listen(&self) -> Result<Ears, Deaf> {
         let open = async {
-            let pool = PgPoolOptions::new()
+            let pool = postgres::closing_the_dead()
                 .max_connections(1)
-                .connect_with(self.connect.clone())
+                .connect_with(postgres::session_mark(self.connect.clone()))
                 .await?;
             let mut listener = PgListener::connect_with(&pool).await?;
+            if !postgres::is_direct(listener.acquire().await?).await? {
+                return Err(Deaf::Pooler);
+            }
             // A connection that broke is replaced here, not behind our back.
             listener.eager_reconnect(false);
             listener.listen_all(["usage_sync", &self.heartbeat]).await?;
-            Ok::<_, sqlx::Error>(listener)
+            Ok(listener)
         };
         let listener = match timeout(CONNECT, open).await {
             Ok(listener) => listener?,
-            Err(_) => return Err(postgres::cause(&self.pool).await),
+            Err(_) => return Err(postgres::cause(&self.pool).await.into()),
         };
         failpoint::at(Point::Listening).await;
         // Only now: a change between the last look and LISTEN woke nobody.
@@ -133,8 +140,10 @@ impl Listener {
                     failpoint::at(Point::ListenerLoop).await;
                     let last_heard = *ears.last_heard.borrow();
                     if last_heard.elapsed() > DEAF {
-                        let never = last_heard <= started;
-                        return self.trouble.met(if never { &Deaf::Pooler } else { &Deaf::HalfOpen });
+                        return self.trouble.met(&Deaf::HalfOpen);
+                    }
+                    if last_heard > started {
+                        self.trouble.over();
                     }
                     // Whether it got out shows in whether it is heard.
                     if let Ok(Ok(usage)) = timeout(HEARTBEAT, self.notify()).await {
@@ -172,15 +181,26 @@ impl NotificationQueue {
 /// Why a connection is given up.
 #[derive(Debug, thiserror::Error)]
 enum Deaf {
+    #[error(transparent)]
+    Postgres(ledger::Error),
     #[error("the listening connection ended; changes are found by polling meanwhile")]
     Ended,
     #[error("the listening connection is dead; changes are found by polling meanwhile")]
     HalfOpen,
     #[error(
-        "LISTEN does not get through, as behind a transaction pooler; \
+        "a connection pooler stands in front of the database, so no notification arrives; \
          changes are found by polling: point DATABASE_URL at the database itself to be quicker"
     )]
     Pooler,
+}
+
+impl From<sqlx::Error> for Deaf {
+    fn from(error: sqlx::Error) -> Self {
+        if postgres::is_pooler(&error) {
+            return Self::Pooler;
+        }
+        Self::Postgres(error.into())
+    }
 }
 
 /// A listening connection; it is closed with this.

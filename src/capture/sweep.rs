@@ -80,7 +80,9 @@ async fn read<T>(
 ) -> Result<T, ledger::Error> {
     ledger::answered(async {
         let mut transaction = postgres::begin(&context.pool, "begin").await?;
-        Ok(rows(&mut transaction).await?)
+        let rows = rows(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(rows)
     })
     .await
 }

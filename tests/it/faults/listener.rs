@@ -274,7 +274,7 @@ async fn f15_behind_a_transaction_pooler_changes_are_found_by_polling() {
         world.in_step().await;
     }
     first
-        .logged("LISTEN does not get through, as behind a transaction pooler")
+        .logged("a connection pooler stands in front of the database")
         .await;
     world.app("delete from ad_product where ad_id > 100").await;
     world.in_step().await;
@@ -283,7 +283,7 @@ async fn f15_behind_a_transaction_pooler_changes_are_found_by_polling() {
         let log = daemon.log();
         assert!(!log.contains("prepared statement"), "{log}");
         assert_eq!(
-            log.matches("as behind a transaction pooler").count(),
+            log.matches("a connection pooler stands in front").count(),
             1,
             "{log}"
         );
