@@ -168,11 +168,11 @@ impl NotificationQueue {
         if filling && !self.filling {
             tracing::warn!(
                 usage,
-                "postgres' notification queue fills up: some session listens and never ends its \
-                 transaction; end it, since the app's notifications fail once the queue is full"
+                "the notification queue of postgres fills up: some session listens and never ends its \
+                 transaction; end it, since notifications of the app fail once the queue is full"
             );
         } else if self.filling && !filling {
-            tracing::info!(usage, "postgres' notification queue has room again");
+            tracing::info!(usage, "the notification queue of postgres has room again");
         }
         self.filling = filling;
     }

@@ -188,7 +188,9 @@ async fn f16_a_notification_queue_that_fills_up_is_said_once_and_stops_nothing()
         )
         .await;
     let daemon = world.daemon();
-    daemon.logged("postgres' notification queue fills up").await;
+    daemon
+        .logged("the notification queue of postgres fills up")
+        .await;
 
     world
         .app("insert into ad_product values (1, 'small', 0, 1)")
@@ -196,11 +198,11 @@ async fn f16_a_notification_queue_that_fills_up_is_said_once_and_stops_nothing()
     world.in_step().await;
     world.app("update fake.usage set level = 0.1").await;
     daemon
-        .logged("postgres' notification queue has room again")
+        .logged("the notification queue of postgres has room again")
         .await;
 
     assert_eq!(
-        daemon.log().matches("notification queue fills up").count(),
+        daemon.log().matches("queue of postgres fills up").count(),
         1
     );
 }

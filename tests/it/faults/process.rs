@@ -159,6 +159,7 @@ impl Unread {
             .env_clear()
             .envs(world.environment())
             .env("LOG_LEVEL", "info,sqlx=debug")
+            .env("CAPTURE_POLL_INTERVAL", "5ms")
             .stdin(std::process::Stdio::null())
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::null())
