@@ -43,7 +43,9 @@ pub(super) async fn postgres(settings: &Settings) -> Result<PgPool, Failure> {
 
 /// What to do about a connection that there is not.
 pub(super) fn remedy(error: &sqlx::Error) -> &'static str {
-    let code = error.as_database_error().and_then(|error| error.code());
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
     match code.as_deref() {
         // PostgreSQL: Appendix A, Error Codes.
         Some("28P01" | "28000") => "correct user and password in DATABASE_URL",

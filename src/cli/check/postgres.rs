@@ -12,7 +12,7 @@ use super::{super::connect, Item};
 const ROUND_TRIP: Duration = Duration::from_secs(2);
 
 /// Longer than all questions together take, also over a large database.
-const LOOK: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_mins(1);
 
 pub(super) async fn check(settings: &Settings) -> Vec<Item> {
     let (options, pool) = match daemon::pool(&settings.database) {

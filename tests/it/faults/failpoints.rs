@@ -160,7 +160,7 @@ async fn survive(point: Point) {
             .expect("the journal is there");
     assert_eq!(refused, 0, "{point:?}: ads were rejected");
     if !after_a_death {
-        let created = world.sandbox.stats().records.created as u64;
+        let created = world.sandbox.stats().records.created;
         assert_eq!(created, CREATED, "{point:?}");
     }
 }
