@@ -93,7 +93,8 @@ pub async fn run(settings: &Settings, shutdown: Shutdown) -> Result<(), Error> {
         Arc::new(Notify::new()),
         Arc::new(Notify::new()),
     );
-    let ledger = Ledger::new(pool.clone(), names(&settings.salesforce));
+    let ledger = Ledger::new(pool.clone(), names(&settings.salesforce))
+        .with_landing_window(settings.salesforce.landing_window);
 
     let listener = Listener::new(connect, pool.clone(), Arc::clone(&changed));
     let capture = Capture::new(capture::Context {

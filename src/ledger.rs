@@ -5,13 +5,16 @@
 //! app wants and what Salesforce holds in one snapshot, and notes durably what
 //! is about to be sent. Afterwards [`Ledger::record`] writes the answers, only
 //! where the token is still the worker's own. A request whose outcome nobody
-//! knows leaves its records *in doubt*, in the ledger as `sending`.
+//! knows leaves its records *in doubt*, in the ledger as `sending`, and they are
+//! read back once it can take effect no more.
 //!
-//! Lock order, everywhere: ads by id, then intents, then records.
+//! Lock order, everywhere: ads by id, then intents, then records, then landings.
 
+mod doubt;
 mod error;
 mod fence;
 mod journal;
+mod landing;
 mod record;
 
 use std::{io, time::Duration};
@@ -20,6 +23,7 @@ use sqlx::{PgPool, Postgres, Transaction};
 
 pub use error::Error;
 pub use fence::{AdInHand, Fence, Intent};
+pub use landing::{Found, Landing};
 pub use record::{Answer, Outcome, Recorded, Verdict};
 
 use crate::{plan::Names, postgres};
@@ -46,6 +50,11 @@ const BEGIN_DURABLE: &str = "begin; \
     set local statement_timeout to '15s'; \
     set local lock_timeout to '5s'; \
     set local idle_in_transaction_session_timeout to '3s'";
+
+/// Salesforce lets a request run for ten minutes (Salesforce Developer Limits,
+/// "API Requests: Total Limits and Allocations"); one more for clocks and
+/// networks.
+const LANDING_WINDOW: Duration = Duration::from_mins(11);
 
 /// Journal entries a transaction of the retention job.
 const PRUNE_BATCH: i64 = 10_000;
@@ -75,6 +84,8 @@ pub struct Overview {
     pub rejected: i64,
     /// Age of the oldest change that is not settled.
     pub lag_seconds: f64,
+    /// Records that a request given up on may still change.
+    pub landing: i64,
 }
 
 /// The ledger. Cheap to clone.
@@ -82,12 +93,27 @@ pub struct Overview {
 pub struct Ledger {
     pool: PgPool,
     names: Names,
+    landing_window: Duration,
 }
 
 impl Ledger {
     /// The ledger in this database.
     pub fn new(pool: PgPool, names: Names) -> Self {
-        Self { pool, names }
+        Self {
+            pool,
+            names,
+            landing_window: LANDING_WINDOW,
+        }
+    }
+
+    /// The same, where a request that was given up on may take effect for so
+    /// long.
+    #[must_use]
+    pub fn with_landing_window(self, landing_window: Duration) -> Self {
+        Self {
+            landing_window,
+            ..self
+        }
     }
 
     /// How the records are named.
@@ -165,4 +191,23 @@ impl Ledger {
         transaction.commit().await?;
         Ok(adopted)
     }
+}
+
+/// Tells the app of those ads whose state is another one now.
+async fn announce(
+    transaction: &mut Transaction<'static, Postgres>,
+    settled: &[(String, bool)],
+) -> Result<(), Error> {
+    let changed: Vec<&str> = settled
+        .iter()
+        .filter(|(_, changed)| *changed)
+        .map(|(ad_id, _)| ad_id.as_str())
+        .collect();
+    if !changed.is_empty() {
+        sqlx::query(include_str!("ledger/announce.sql"))
+            .bind(changed)
+            .execute(&mut **transaction)
+            .await?;
+    }
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod capture;
+pub mod compare;
 pub mod daemon;
 #[cfg(feature = "sandbox")]
 pub mod demo;

@@ -213,7 +213,9 @@ pub fn plan(
         moved_from: None,
         fields: record.fields.clone(),
         body: String::from("{}"),
-        salesforce_id: record.salesforce_id.clone(),
+        // A request that nobody knows the end of may have made it anew, under
+        // another id.
+        salesforce_id: record.salesforce_id.clone().filter(|_| !record.in_doubt),
     }));
     operations.sort_by(|a, b| (a.action, &a.external_id).cmp(&(b.action, &b.external_id)));
     Ok(operations)
@@ -230,9 +232,10 @@ pub fn blank(body: &str) -> String {
     format!("{{{}}}", names.join(", "))
 }
 
-type Members<'a> = BTreeMap<String, &'a RawValue>;
+pub(crate) type Members<'a> = BTreeMap<String, &'a RawValue>;
 
-fn members(fields: &str) -> Option<Members<'_>> {
+/// The members of a JSON object; `None` if it is something else.
+pub(crate) fn members(fields: &str) -> Option<Members<'_>> {
     serde_json::from_str(fields).ok()
 }
 
@@ -258,10 +261,10 @@ fn checked_fields<'a>(names: &Names, line: &str, fields: &'a str) -> Result<Memb
     Ok(values)
 }
 
-/// `fields`, and null for what Salesforce may hold and the app no longer
-/// names: a field that an update does not mention stays as it was.
-fn clearing(values: &Members<'_>, fields: &str, held: &str) -> String {
-    let mut cleared: Vec<String> = members(held)
+/// The fields that Salesforce may hold of `held` and that are to be null where
+/// `values` is wanted.
+pub(crate) fn vanishing(values: &Members<'_>, held: &str) -> BTreeSet<String> {
+    members(held)
         .unwrap_or_default()
         .into_keys()
         .filter_map(|name| {
@@ -269,16 +272,20 @@ fn clearing(values: &Members<'_>, fields: &str, held: &str) -> String {
             // only the former can be null, and neither where the other is set.
             let own = match name.strip_suffix("__r") {
                 Some(stem) => format!("{stem}__c"),
-                None => name.clone(),
+                None => name,
             };
             let twin = own.strip_suffix("__c").map(|stem| format!("{stem}__r"));
             // Salesforce does not mind the case of field names.
             let set = |name: &str| values.keys().any(|set| set.eq_ignore_ascii_case(name));
             (!set(&own) && !twin.is_some_and(|twin| set(&twin))).then_some(own)
         })
-        .collect();
-    cleared.sort();
-    cleared.dedup();
+        .collect()
+}
+
+/// `fields`, and null for what Salesforce may hold and the app no longer
+/// names: a field that an update does not mention stays as it was.
+fn clearing(values: &Members<'_>, fields: &str, held: &str) -> String {
+    let cleared = vanishing(values, held);
     if cleared.is_empty() {
         return fields.to_owned();
     }

@@ -104,6 +104,7 @@ impl Reporter {
             "sample#queue.retry" = depth.map(|depth| depth.retry),
             "sample#ads.pending" = overview.map(|overview| overview.pending),
             "sample#ads.rejected" = overview.map(|overview| overview.rejected),
+            "sample#records.landing" = overview.map(|overview| overview.landing),
             "sample#lag.seconds" = overview.map(|overview| overview.lag_seconds.round()),
             "metrics"
         );

@@ -41,7 +41,7 @@ pub use graph::{GraphError, GraphResult, MAX_GRAPHS, MAX_STEPS, Step};
 pub use login::Error as LoginError;
 pub use org::{Describe, Field, Limit};
 pub use own::{OwnRecord, OwnRecords};
-pub use query::Pages;
+pub use query::{Fields, Pages, Row};
 pub use record::Record;
 pub use session::Identity;
 pub use usage::ApiUsage;

@@ -14,6 +14,7 @@ mod parcel;
 mod prepare;
 mod say;
 mod settle;
+mod verify;
 
 use std::{
     collections::HashSet,
@@ -164,6 +165,7 @@ enum Event {
     /// So many ads wait to be handled alone.
     Recovered(usize),
     PutBack,
+    Verified(Option<SalesforceError>),
 }
 
 impl Worker {
@@ -197,6 +199,9 @@ impl Worker {
         let mut recover = tokio::time::interval(RECOVER_EVERY);
         recover.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut recovering = false;
+        let mut verify = tokio::time::interval(verify::pace(&context));
+        verify.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut verifying = false;
         loop {
             failpoint::at(Point::WorkerLoop).await;
             if self.standing.borrow().is_barred() {
@@ -208,6 +213,7 @@ impl Worker {
                 () = shutdown.wait() => break,
                 Some(ended) = self.tasks.join_next() => {
                     recovering &= !matches!(ended, Ok(Event::Recovered(_)));
+                    verifying &= !matches!(ended, Ok(Event::Verified(_)));
                     self.ended(ended).await;
                 }
                 () = context.pushed.notified() => self.look_now(),
@@ -217,6 +223,13 @@ impl Worker {
                     let context = Arc::clone(&context);
                     self.spawn(watchdog::PATIENCE, "recovery", async move {
                         Event::Recovered(recover_ids(&context).await)
+                    });
+                }
+                _ = verify.tick(), if !verifying && self.gate.is_open() && self.is_fine() => {
+                    verifying = true;
+                    let (context, shutdown) = (Arc::clone(&context), shutdown.clone());
+                    self.spawn(context.options.silence, "reading back", async move {
+                        Event::Verified(verify::verify_until(&context, &shutdown).await)
                     });
                 }
                 () = tokio::time::sleep_until(look.into()), if !self.preparing && !self.is_full() => {}
@@ -253,6 +266,10 @@ impl Worker {
         let busy = self.in_flight >= concurrency && !self.backlog;
         let alone = self.alone.keeps_others_out() && self.has_in_hand();
         self.gate.is_open() && (enough || busy || alone)
+    }
+
+    fn is_fine(&self) -> bool {
+        *self.standing.borrow() == Standing::Fine
     }
 
     fn has_in_hand(&self) -> bool {
@@ -442,7 +459,10 @@ impl Worker {
                 self.look_now();
             }
             Event::Probed(Err(error)) => self.answered(Sent::Probe, Some(error)).await,
-            Event::Abandoned | Event::PutBack => {}
+            Event::Verified(Some(trouble)) => {
+                self.answered(Sent::Straggler, Some(trouble)).await;
+            }
+            Event::Abandoned | Event::PutBack | Event::Verified(None) => {}
             Event::Recovered(suspects) => {
                 self.alone.wait(suspects);
                 if suspects > 0 {

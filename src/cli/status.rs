@@ -26,6 +26,8 @@ struct Status {
     queue: Option<Depth>,
     pending: i64,
     rejected: i64,
+    /// Records that a request given up on may still change.
+    landing: i64,
     lag_seconds: f64,
     paused: bool,
     paused_since: Option<String>,
@@ -132,6 +134,7 @@ async fn read(
         pending,
         rejected,
         lag_seconds,
+        landing,
     } = ledger.overview().await?;
     let row = place::look(pool).await?;
     // The org is known to those who log in.
@@ -141,6 +144,7 @@ async fn read(
         queue: engine.depth,
         pending,
         rejected,
+        landing,
         lag_seconds,
         paused: row.paused_since.is_some(),
         paused_since: row.paused_since.and_then(rfc3339),

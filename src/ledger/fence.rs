@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use sqlx::{Postgres, Transaction};
 
-use super::{BEGIN, BEGIN_DURABLE, Error, Ledger};
+use super::{
+    BEGIN, BEGIN_DURABLE, Error, Ledger,
+    doubt::{self, Doubt, Intended},
+};
 use crate::{
     failpoint::{self, Point},
     plan::{HeldRecord, Operation, WantedLine, blank},
@@ -37,6 +40,8 @@ pub struct AdInHand {
 pub struct Intent {
     /// Its row in the write-ahead log.
     pub id: i64,
+    /// A request was given up on without an answer: it may still take effect.
+    pub given_up: bool,
 }
 
 /// A transaction that has fenced and read some ads and awaits the intents.
@@ -77,10 +82,13 @@ impl Ledger {
             .map(|(ad_id, ..)| ad_id.as_str())
             .collect();
         if !orphans.is_empty() {
-            postgres::query(include_str!("take_over.sql"))
+            let intended: Vec<Intended> = postgres::query_as(include_str!("take_over.sql"))
                 .bind(orphans)
-                .execute(&mut *transaction)
+                .fetch_all(&mut *transaction)
                 .await?;
+            let doubts: Vec<Doubt> = intended.into_iter().map(Doubt::of_intent).collect();
+            doubt::note(&mut transaction, &doubts).await?;
+            doubt::expect(&mut transaction, &doubts, self.landing_window).await?;
             failpoint::at(Point::FenceTakenOver).await;
         }
 
@@ -182,7 +190,10 @@ impl Fence {
             .fetch_one(&mut *self.transaction)
             .await?;
         failpoint::at(Point::FenceIntended).await;
-        Ok(Intent { id })
+        Ok(Intent {
+            id,
+            given_up: false,
+        })
     }
 
     /// Makes tokens and intents durable.

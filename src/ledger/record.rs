@@ -2,12 +2,16 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use sqlx::{Postgres, Transaction};
+use sqlx::{Acquire as _, Postgres, Transaction};
 
-use super::{BEGIN, Error, Intent, Ledger, journal};
+use super::{
+    BEGIN, Error, Intent, Ledger, announce,
+    doubt::{self, Doubt},
+    journal,
+};
 use crate::{
     failpoint::{self, Point},
-    plan::{Action, Operation, blank},
+    plan::{Action, Operation},
     postgres,
 };
 
@@ -107,15 +111,20 @@ impl Ledger {
         report(&mut transaction, &mine).await?;
         withdraw(&mut transaction, &mine).await?;
         let doubtful = of(&mine, |outcome| matches!(outcome, Outcome::InDoubt));
-        let sent = of(&overtaken, |outcome| !matches!(outcome, Outcome::NotSent));
-        doubt(&mut transaction, &[doubtful, sent].concat()).await?;
+        let sent = |outcome: &Outcome| !matches!(outcome, Outcome::NotSent);
+        let doubtful = [doubtful, of(&overtaken, sent)].concat();
+        doubt::note(&mut transaction, &doubts(&doubtful)).await?;
+        if intent.is_some_and(|intent| intent.given_up) {
+            let expected = doubts(&of(&answers.iter().collect::<Vec<_>>(), sent));
+            doubt::expect(&mut transaction, &expected, self.landing_window).await?;
+        }
         journal::write(&mut transaction, &mine).await?;
         let overtaken: HashSet<String> = overtaken
             .iter()
             .map(|answer| answer.ad_id.clone())
             .collect();
         if !overtaken.is_empty() {
-            let anew: Vec<(String, bool)> = postgres::query_as(include_str!("overtaken.sql"))
+            let anew: Vec<(String, bool)> = postgres::query_as(include_str!("anew.sql"))
                 .bind(overtaken.iter().map(String::as_str).collect::<Vec<_>>())
                 .fetch_all(&mut *transaction)
                 .await?;
@@ -128,7 +137,9 @@ impl Ledger {
         Ok(Recorded { overtaken })
     }
 
-    /// Rejects an ad whose rows cannot even be read.
+    /// Rejects an ad whose rows cannot even be read. They are read once more
+    /// with the ad locked, so that it is the newest version that cannot: an ad
+    /// that changed since the first try, and can be read now, stays pending.
     pub async fn refuse(
         &self,
         ad_id: &str,
@@ -137,33 +148,56 @@ impl Ledger {
         retry_rejected: Duration,
     ) -> Result<(), Error> {
         let mut transaction = self.begin(BEGIN).await?;
-        let refused: Option<(i64, i64)> = postgres::query_as(include_str!("refuse.sql"))
+        let locked = postgres::query("select from usage_sync.ad where ad_id = $1 for update")
+            .bind(ad_id)
+            .fetch_optional(&mut *transaction)
+            .await?;
+        if locked.is_none() || is_readable(&mut transaction, ad_id).await? {
+            return Ok(());
+        }
+        let (version, token): (i64, i64) = postgres::query_as(include_str!("refuse.sql"))
             .bind(ad_id)
             .bind(code)
             .bind(message)
             .bind(retry_rejected.as_secs_f64())
-            .fetch_optional(&mut *transaction)
+            .fetch_one(&mut *transaction)
             .await?;
-        if let Some((version, token)) = refused {
-            let answer = Answer {
-                ad_id: ad_id.to_owned(),
-                version,
-                token,
-                verdict: Verdict::Rejected {
-                    code: code.to_owned(),
-                    message: message.to_owned(),
-                },
-                operations: Vec::new(),
-            };
-            journal::write(&mut transaction, &[&answer]).await?;
-            announce(&mut transaction, &[(ad_id.to_owned(), true)]).await?;
-        }
+        let answer = Answer {
+            ad_id: ad_id.to_owned(),
+            version,
+            token,
+            verdict: Verdict::Rejected {
+                code: code.to_owned(),
+                message: message.to_owned(),
+            },
+            operations: Vec::new(),
+        };
+        journal::write(&mut transaction, &[&answer]).await?;
+        announce(&mut transaction, &[(ad_id.to_owned(), true)]).await?;
         transaction.commit().await?;
         Ok(())
     }
 }
 
-type Pg = Transaction<'static, Postgres>;
+/// Whether the rows of an ad can be read. A failure costs the transaction
+/// nothing.
+async fn is_readable(transaction: &mut Pg, ad_id: &str) -> Result<bool, Error> {
+    let mut attempt = transaction.begin().await?;
+    let read = sqlx::query(include_str!("read.sql"))
+        .persistent(false)
+        .bind(vec![ad_id])
+        .fetch_all(&mut *attempt)
+        .await
+        .map_err(Error::of_view);
+    attempt.rollback().await?;
+    match read {
+        Ok(_) => Ok(true),
+        Err(Error::Row(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+pub(super) type Pg = Transaction<'static, Postgres>;
 type Entry<'a> = (&'a Answer, &'a Operation, &'a Outcome);
 
 /// The operations of some answers whose outcome is such.
@@ -274,45 +308,9 @@ async fn withdraw(transaction: &mut Pg, answers: &[&Answer]) -> Result<(), Error
     Ok(())
 }
 
-async fn doubt(transaction: &mut Pg, entries: &[Entry<'_>]) -> Result<(), Error> {
-    if entries.is_empty() {
-        return Ok(());
-    }
-    let text =
-        |of: for<'a> fn(&Entry<'a>) -> &'a str| -> Vec<&str> { entries.iter().map(of).collect() };
-    let optional = |of: for<'a> fn(&'a Operation) -> Option<&'a str>| -> Vec<Option<&str>> {
-        entries
-            .iter()
-            .map(|(_, operation, _)| of(operation))
-            .collect()
-    };
-    let blanks: Vec<String> = entries
+fn doubts(entries: &[Entry<'_>]) -> Vec<Doubt> {
+    entries
         .iter()
-        .map(|(_, operation, _)| blank(&operation.body))
-        .collect();
-    postgres::query(include_str!("doubt.sql"))
-        .bind(text(|(_, operation, _)| &operation.external_id))
-        .bind(text(|(answer, _, _)| &answer.ad_id))
-        .bind(text(|(_, operation, _)| &operation.line))
-        .bind(optional(|operation| operation.contract.as_deref()))
-        .bind(optional(|operation| operation.salesforce_id.as_deref()))
-        .bind(blanks)
-        .execute(&mut **transaction)
-        .await?;
-    Ok(())
-}
-
-async fn announce(transaction: &mut Pg, settled: &[(String, bool)]) -> Result<(), Error> {
-    let changed: Vec<&str> = settled
-        .iter()
-        .filter(|(_, changed)| *changed)
-        .map(|(ad_id, _)| ad_id.as_str())
-        .collect();
-    if !changed.is_empty() {
-        postgres::query(include_str!("announce.sql"))
-            .bind(changed)
-            .execute(&mut **transaction)
-            .await?;
-    }
-    Ok(())
+        .map(|(answer, operation, _)| Doubt::of_operation(&answer.ad_id, operation))
+        .collect()
 }

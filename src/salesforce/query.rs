@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use reqwest::Method;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use super::client::{Client, Request, encoded};
 use super::code::Purpose;
@@ -13,7 +14,7 @@ use super::id::to_18;
 use super::names::Names;
 use super::soql;
 
-/// How long the encoded list of a query may get. The address with all headers
+/// How long the encoded list of a query may get, with the fields that it asks for. The address with all headers
 /// may have 16,384 bytes (REST API Developer Guide, "Status Codes and Error
 /// Responses", 414 and 431); the rest is for the token, which may be long.
 const LIST_LIMIT: usize = 12_000;
@@ -25,6 +26,18 @@ pub struct Pages<'a> {
     /// Where the next page is; nowhere after the last.
     target: Option<String>,
     total: Option<u64>,
+}
+
+/// The fields of a record by name, in the digits that Salesforce wrote.
+pub type Fields = HashMap<String, Box<RawValue>>;
+
+/// A record that was read.
+#[derive(Debug)]
+pub struct Row {
+    /// Its id, 18 characters.
+    pub id: String,
+    /// What was asked for.
+    pub fields: Fields,
 }
 
 #[derive(Deserialize)]
@@ -59,19 +72,37 @@ impl Client {
     /// The record ids of those external ids that Salesforce has, as many calls
     /// as their length asks for.
     pub async fn find(&self, external_ids: &[&str]) -> Result<HashMap<String, String>, Error> {
+        let rows = self.read_back(external_ids, &[]).await?;
+        Ok(rows
+            .into_iter()
+            .map(|(external_id, row)| (external_id, row.id))
+            .collect())
+    }
+
+    /// The records of those external ids that Salesforce has, with these fields
+    /// of them, which may be paths to fields of a parent. Names cannot be
+    /// quoted, so whoever asks has seen that they are names.
+    pub async fn read_back(
+        &self,
+        external_ids: &[&str],
+        fields: &[String],
+    ) -> Result<HashMap<String, Row>, Error> {
         let Names {
             object,
             external_id,
             ..
         } = self.names();
+        let columns: String = fields.iter().map(|field| format!(", {field}")).collect();
+        let room = LIST_LIMIT.saturating_sub(encoded(&columns).len());
         let mut found = HashMap::with_capacity(external_ids.len());
-        for list in lists(external_ids) {
-            let soql =
-                format!("SELECT Id, {external_id} FROM {object} WHERE {external_id} IN ({list})");
-            let rows: Vec<HashMap<String, serde_json::Value>> = self.query(&soql).await?;
-            found.extend(rows.iter().filter_map(|row| {
-                let id = to_18(row.get("Id")?.as_str()?)?;
-                Some((row.get(external_id)?.as_str()?.to_owned(), id))
+        for list in lists(external_ids, room) {
+            let soql = format!(
+                "SELECT Id, {external_id}{columns} FROM {object} WHERE {external_id} IN ({list})"
+            );
+            let rows: Vec<Fields> = self.query(&soql).await?;
+            found.extend(rows.into_iter().filter_map(|fields| {
+                let id = to_18(&text(&fields, "Id")?)?;
+                Some((text(&fields, external_id)?, Row { id, fields }))
             }));
         }
         // SOQL does not mind case; a field that does not either would give the
@@ -80,6 +111,14 @@ impl Client {
         found.retain(|found, _| asked.contains(found.as_str()));
         Ok(found)
     }
+}
+
+/// The text of a field, whose name Salesforce answers in its own spelling.
+fn text(fields: &Fields, name: &str) -> Option<String> {
+    let (_, value) = fields
+        .iter()
+        .find(|(key, _)| key.eq_ignore_ascii_case(name))?;
+    serde_json::from_str(value.get()).ok()
 }
 
 impl Pages<'_> {
@@ -113,14 +152,15 @@ impl Pages<'_> {
     }
 }
 
-/// The external ids as SOQL lists, each short enough for an address.
-fn lists(external_ids: &[&str]) -> Vec<String> {
+/// The external ids as SOQL lists of at most this encoded length, so that each
+/// is short enough for an address.
+fn lists(external_ids: &[&str], limit: usize) -> Vec<String> {
     let mut lists = Vec::new();
     let mut list = String::new();
     let mut length = 0;
     for literal in external_ids.iter().map(|id| soql::literal(id)) {
         let cost = encoded(&literal).len() + encoded(",").len();
-        if length + cost > LIST_LIMIT && !list.is_empty() {
+        if length + cost > limit && !list.is_empty() {
             lists.push(std::mem::take(&mut list));
             length = 0;
         }

@@ -41,6 +41,9 @@ pub struct Delivered {
     pub calls: usize,
     /// Whether Salesforce took any of them.
     pub taken: bool,
+    /// A request was given up on without an answer: it may still take effect,
+    /// whatever came of a later one.
+    pub given_up: bool,
 }
 
 /// How a parcel is sent.
@@ -68,12 +71,14 @@ pub async fn deliver(client: &Client, ads: Vec<PlannedAd>, terms: Terms<'_>) -> 
         calls: 0,
         taken: false,
         believed: None,
+        given_up: false,
     };
     let trouble = delivery.run().await.err();
     let Delivery {
         results,
         calls,
         taken,
+        given_up,
         ..
     } = delivery;
     let answers = ads
@@ -86,6 +91,7 @@ pub async fn deliver(client: &Client, ads: Vec<PlannedAd>, terms: Terms<'_>) -> 
         trouble,
         calls,
         taken,
+        given_up,
     }
 }
 
@@ -120,6 +126,7 @@ struct Delivery<'a> {
     taken: bool,
     /// What the witness said before the first failure.
     believed: Option<bool>,
+    given_up: bool,
 }
 
 impl Delivery<'_> {
@@ -278,6 +285,7 @@ impl Delivery<'_> {
                     if error.certainty() == Certainty::Unknown {
                         // Whatever may have been created must not be created again.
                         call = call.repeatable();
+                        self.given_up = true;
                         self.doubt(&places);
                     }
                     self.examine(&mut pieces, ads, error).await

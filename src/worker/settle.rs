@@ -56,6 +56,10 @@ pub(super) async fn deliver_and_settle(
     let delivered = deliver(&context.salesforce, ads, terms).await;
     context.metrics.calls.add(delivered.calls);
 
+    let intent = Intent {
+        given_up: delivered.given_up,
+        ..intent
+    };
     for tries in 1..=RECORD_TRIES {
         let settled = context
             .settle(&hand, Some(intent), &delivered.answers, Some(&attempts))

@@ -111,6 +111,7 @@ impl Delivery<'_> {
                     if error.certainty() == Certainty::Unknown {
                         // What may have been created must not be created again.
                         repeated = true;
+                        self.given_up = true;
                         self.doubt(&places);
                     }
                     self.examine(&mut pieces, ads, error).await

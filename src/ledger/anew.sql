@@ -1,7 +1,8 @@
--- Another hand took these ads while this one was sending. Which of the two
--- Salesforce heard last is not known, so the ads are to be reported anew, and
--- the new token keeps the other hand from recording over that. Answers those
--- that were not pending before.
+-- What Salesforce holds of these ads is not what the ledger said: another hand
+-- was sending at the same time, and which of the two Salesforce heard last is
+-- not known, or a request took effect late. So they are to be reported anew, and
+-- the new token keeps another hand from recording over that. Answers those that
+-- were not pending before.
 with hand as materialized (
     select ad_id, state from usage_sync.ad where ad_id = any ($1) order by ad_id for update
 ), anew as (
