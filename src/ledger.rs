@@ -154,7 +154,7 @@ impl Ledger {
             .map(|(ad_id, pause)| (ad_id.as_str(), pause.as_secs_f64()))
             .unzip();
         let mut transaction = self.begin(BEGIN).await?;
-        sqlx::query(include_str!("ledger/wait.sql"))
+        postgres::query(include_str!("ledger/wait.sql"))
             .bind(ad_ids)
             .bind(pauses)
             .execute(&mut *transaction)
@@ -204,7 +204,7 @@ async fn announce(
         .map(|(ad_id, _)| ad_id.as_str())
         .collect();
     if !changed.is_empty() {
-        sqlx::query(include_str!("ledger/announce.sql"))
+        postgres::query(include_str!("ledger/announce.sql"))
             .bind(changed)
             .execute(&mut **transaction)
             .await?;

@@ -11,7 +11,7 @@ use std::{fmt, time::Duration};
 use sqlx::PgPool;
 use tokio::time::interval;
 
-use crate::{ledger, shutdown::Shutdown};
+use crate::{ledger, postgres, shutdown::Shutdown};
 
 /// A look at a catalogue of some hundred rows.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -57,9 +57,10 @@ impl fmt::Display for Unwatched {
 
 /// What is wrong now. Without the view the app is not set up, and nothing is.
 pub async fn look(pool: &PgPool) -> Result<Option<Unwatched>, ledger::Error> {
+    let mut transaction = postgres::begin(pool, "begin").await?;
     let (has_view, watched, broken): (bool, i64, Vec<String>) =
-        sqlx::query_as(include_str!("watched.sql"))
-            .fetch_one(pool)
+        postgres::query_as(include_str!("watched.sql"))
+            .fetch_one(&mut *transaction)
             .await?;
     Ok(match (has_view, watched, broken) {
         (false, ..) => None,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::{Map, Value};
 
 use super::{Error, record::Pg};
-use crate::plan::Operation;
+use crate::{plan::Operation, postgres};
 
 /// A record that a request was about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub(super) async fn note(transaction: &mut Pg, doubts: &[Doubt]) -> Result<(), E
         .iter()
         .map(|doubt| doubt.salesforce_id.as_deref())
         .collect();
-    sqlx::query(include_str!("doubt.sql"))
+    postgres::query(include_str!("doubt.sql"))
         .bind(text(&doubts, |doubt| &doubt.external_id))
         .bind(text(&doubts, |doubt| &doubt.ad_id))
         .bind(text(&doubts, |doubt| &doubt.line))
@@ -87,7 +87,7 @@ pub(super) async fn expect(
     if doubts.is_empty() {
         return Ok(());
     }
-    sqlx::query(include_str!("expect.sql"))
+    postgres::query(include_str!("expect.sql"))
         .bind(text(&doubts, |doubt| &doubt.external_id))
         .bind(text(&doubts, |doubt| &doubt.ad_id))
         .bind(text(&doubts, |doubt| &doubt.line))

@@ -12,6 +12,7 @@ use std::time::Duration;
 use sqlx::types::time::OffsetDateTime;
 
 use super::{BEGIN, Error, Ledger, announce};
+use crate::postgres;
 
 /// A look takes no longer than this; afterwards another may be taken.
 const LOOK: Duration = Duration::from_mins(1);
@@ -64,11 +65,14 @@ impl Ledger {
     /// At most so many records that are to be read back now.
     pub async fn landing_due(&self, most: usize) -> Result<Vec<Landing>, Error> {
         let look = self.landing_window.clamp(SHORTEST_LOOK, LOOK);
-        Ok(sqlx::query_as(include_str!("landing/due.sql"))
+        let mut transaction = self.begin(BEGIN).await?;
+        let due = postgres::query_as(include_str!("landing/due.sql"))
             .bind(i64::try_from(most).unwrap_or(i64::MAX))
             .bind(look.as_secs_f64())
-            .fetch_all(&self.pool)
-            .await?)
+            .fetch_all(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(due)
     }
 
     /// Writes down what was found. Answers the ads that are pending anew,
@@ -78,11 +82,11 @@ impl Ledger {
         let mut transaction = self.begin(BEGIN).await?;
         // A statement of its own ahead of the read, as everywhere: whoever
         // recorded before it is seen by the read.
-        let free: Vec<String> = sqlx::query_scalar(include_str!("landing/lock.sql"))
+        let free: Vec<String> = postgres::query_scalar(include_str!("landing/lock.sql"))
             .bind(&ads)
             .fetch_all(&mut *transaction)
             .await?;
-        let still: Vec<String> = sqlx::query_scalar(include_str!("landing/still.sql"))
+        let still: Vec<String> = postgres::query_scalar(include_str!("landing/still.sql"))
             .bind(column(looks, |landing| landing.external_id.as_str()))
             .bind(column(looks, |landing| landing.until))
             .bind(column(looks, |landing| landing.told.as_deref()))
@@ -102,18 +106,18 @@ impl Ledger {
                 Found::Otherwise(id) => (landing.external_id.as_str(), id.as_deref()),
             })
             .unzip();
-        let mut anew: Vec<String> = sqlx::query_scalar(include_str!("landing/late.sql"))
+        let mut anew: Vec<String> = postgres::query_scalar(include_str!("landing/late.sql"))
             .bind(external_ids)
             .bind(salesforce_ids)
             .fetch_all(&mut *transaction)
             .await?;
         anew.sort();
         anew.dedup();
-        sqlx::query("delete from usage_sync.landing where external_id = any ($1)")
+        postgres::query("delete from usage_sync.landing where external_id = any ($1)")
             .bind(&still)
             .execute(&mut *transaction)
             .await?;
-        let changed: Vec<(String, bool)> = sqlx::query_as(include_str!("anew.sql"))
+        let changed: Vec<(String, bool)> = postgres::query_as(include_str!("anew.sql"))
             .bind(&anew)
             .fetch_all(&mut *transaction)
             .await?;

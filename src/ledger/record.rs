@@ -137,9 +137,7 @@ impl Ledger {
         Ok(Recorded { overtaken })
     }
 
-    /// Rejects an ad whose rows cannot even be read. They are read once more
-    /// with the ad locked, so that it is the newest version that cannot: an ad
-    /// that changed since the first try, and can be read now, stays pending.
+    /// Rejects an ad as it stands, whatever is wanted.
     pub async fn refuse(
         &self,
         ad_id: &str,
@@ -148,42 +146,70 @@ impl Ledger {
         retry_rejected: Duration,
     ) -> Result<(), Error> {
         let mut transaction = self.begin(BEGIN).await?;
-        let locked = postgres::query("select from usage_sync.ad where ad_id = $1 for update")
-            .bind(ad_id)
-            .fetch_optional(&mut *transaction)
-            .await?;
-        if locked.is_none() || is_readable(&mut transaction, ad_id).await? {
-            return Ok(());
-        }
-        let (version, token): (i64, i64) = postgres::query_as(include_str!("refuse.sql"))
-            .bind(ad_id)
-            .bind(code)
-            .bind(message)
-            .bind(retry_rejected.as_secs_f64())
-            .fetch_one(&mut *transaction)
-            .await?;
-        let answer = Answer {
-            ad_id: ad_id.to_owned(),
-            version,
-            token,
-            verdict: Verdict::Rejected {
-                code: code.to_owned(),
-                message: message.to_owned(),
-            },
-            operations: Vec::new(),
-        };
-        journal::write(&mut transaction, &[&answer]).await?;
-        announce(&mut transaction, &[(ad_id.to_owned(), true)]).await?;
+        reject(&mut transaction, ad_id, (code, message), retry_rejected).await?;
         transaction.commit().await?;
         Ok(())
     }
+
+    /// Rejects an ad whose rows cannot even be read. They are read once more
+    /// with the ad locked, so that it is the newest version that cannot: an ad
+    /// that changed since the first try, and can be read now, stays pending.
+    pub async fn refuse_unreadable(
+        &self,
+        ad_id: &str,
+        code: &str,
+        message: &str,
+        retry_rejected: Duration,
+    ) -> Result<(), Error> {
+        let mut transaction = self.begin(BEGIN).await?;
+        postgres::query("select from usage_sync.ad where ad_id = $1 for update")
+            .bind(ad_id)
+            .execute(&mut *transaction)
+            .await?;
+        if is_readable(&mut transaction, ad_id).await? {
+            return Ok(());
+        }
+        reject(&mut transaction, ad_id, (code, message), retry_rejected).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+async fn reject(
+    transaction: &mut Pg,
+    ad_id: &str,
+    (code, message): (&str, &str),
+    retry_rejected: Duration,
+) -> Result<(), Error> {
+    let refused: Option<(i64, i64)> = postgres::query_as(include_str!("refuse.sql"))
+        .bind(ad_id)
+        .bind(code)
+        .bind(message)
+        .bind(retry_rejected.as_secs_f64())
+        .fetch_optional(&mut **transaction)
+        .await?;
+    let Some((version, token)) = refused else {
+        return Ok(());
+    };
+    let answer = Answer {
+        ad_id: ad_id.to_owned(),
+        version,
+        token,
+        verdict: Verdict::Rejected {
+            code: code.to_owned(),
+            message: message.to_owned(),
+        },
+        operations: Vec::new(),
+    };
+    journal::write(transaction, &[&answer]).await?;
+    announce(transaction, &[(ad_id.to_owned(), true)]).await
 }
 
 /// Whether the rows of an ad can be read. A failure costs the transaction
 /// nothing.
 async fn is_readable(transaction: &mut Pg, ad_id: &str) -> Result<bool, Error> {
     let mut attempt = transaction.begin().await?;
-    let read = sqlx::query(include_str!("read.sql"))
+    let read = postgres::query(include_str!("read.sql"))
         .persistent(false)
         .bind(vec![ad_id])
         .fetch_all(&mut *attempt)

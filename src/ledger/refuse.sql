@@ -1,6 +1,6 @@
--- Rejects an ad that cannot even be read, at the version that was read. A token
--- that is there stays: it is the sign that an intent of another hand may still
--- be on disk, and the next fence has to take that over.
+-- Rejects an ad of which nothing was sent. A token that is there stays: it is
+-- the sign that an intent of another hand may still be on disk, and the next
+-- fence has to take that over.
 update usage_sync.ad
 set state = 'rejected', settled_version = version, attempts = 0,
     since = case state when 'rejected' then since else clock_timestamp() end,

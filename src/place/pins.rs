@@ -3,7 +3,7 @@
 
 use sqlx::{PgPool, types::time::OffsetDateTime};
 
-use crate::ledger::Error;
+use crate::{ledger::Error, postgres};
 
 /// What the database says of its place.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -26,25 +26,28 @@ pub struct Row {
 
 /// Reads the row.
 pub async fn look(pool: &PgPool) -> Result<Row, Error> {
-    Ok(sqlx::query_as(include_str!("look.sql"))
-        .fetch_one(pool)
+    let mut transaction = postgres::begin(pool, "begin").await?;
+    Ok(postgres::query_as(include_str!("look.sql"))
+        .fetch_one(&mut *transaction)
         .await?)
 }
 
 /// Writes down where the first report goes to. Changes nothing where reports
 /// went out already.
 pub(super) async fn pin(pool: &PgPool, org_id: &str) -> Result<(), Error> {
-    sqlx::query(include_str!("pin.sql"))
+    let mut transaction = postgres::begin(pool, "begin").await?;
+    postgres::query(include_str!("pin.sql"))
         .bind(org_id)
-        .execute(pool)
+        .execute(&mut *transaction)
         .await?;
-    Ok(())
+    Ok(transaction.commit().await?)
 }
 
 /// Asks every daemon to report nothing; answers since when that holds, which
 /// is earlier than now if it did already.
 pub async fn pause(pool: &PgPool, because: Option<&str>) -> Result<OffsetDateTime, Error> {
-    Ok(sqlx::query_scalar(
+    let mut transaction = postgres::begin(pool, "begin").await?;
+    let since = postgres::query_scalar(
         "insert into usage_sync.place as place (paused_since, paused_because) \
          values (clock_timestamp(), $1) \
          on conflict (one) do update \
@@ -53,17 +56,21 @@ pub async fn pause(pool: &PgPool, because: Option<&str>) -> Result<OffsetDateTim
          returning paused_since",
     )
     .bind(because)
-    .fetch_one(pool)
-    .await?)
+    .fetch_one(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(since)
 }
 
 /// Lets the daemons report again; false if they were not asked to pause.
 pub async fn resume(pool: &PgPool) -> Result<bool, Error> {
-    let resumed = sqlx::query(
+    let mut transaction = postgres::begin(pool, "begin").await?;
+    let resumed = postgres::query(
         "update usage_sync.place set paused_since = null, paused_because = null \
          where paused_since is not null",
     )
-    .execute(pool)
+    .execute(&mut *transaction)
     .await?;
+    transaction.commit().await?;
     Ok(resumed.rows_affected() > 0)
 }

@@ -58,6 +58,11 @@ pub(super) async fn landed(context: &Context, calls: usize, answered: bool) {
     spend_and_tell(context, calls - A_PARCEL, told).await;
 }
 
+/// Records were read back.
+pub(super) async fn read_back(context: &Context) {
+    spend(context, 1, known(context)).await;
+}
+
 /// A parcel was given back unsent.
 pub(super) async fn unsent(context: &Context) {
     spend(context, -A_PARCEL, None).await;

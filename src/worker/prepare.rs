@@ -270,7 +270,7 @@ async fn refuse(
         tracing::warn!(ad.id = %super::shown(id), sqlstate = code, "ad rejected: its rows cannot be read");
         context
             .ledger
-            .refuse(id, &code, &error.message(), context.options.retry_rejected)
+            .refuse_unreadable(id, &code, &error.message(), context.options.retry_rejected)
             .await?;
     }
     hand.done(ids).await?;

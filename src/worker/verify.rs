@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Context, shown};
+use super::{Context, pace, shown};
 use crate::{
     compare::Expectation,
     ledger::{self, Found, Landing},
@@ -107,6 +107,7 @@ async fn look(context: &Context, due: Vec<Landing>) -> (Looks, Option<salesforce
             .collect();
         let rows = context.salesforce.read_back(&names, &columns).await;
         context.metrics.calls.add(1);
+        pace::read_back(context).await;
         match rows {
             Ok(rows) => looks.extend(group.into_iter().map(|(landing, expected)| {
                 let found = compare(&landing, expected.as_ref(), &rows);

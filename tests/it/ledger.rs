@@ -2,6 +2,7 @@
 //! written down.
 
 mod doubt;
+mod landing;
 mod status;
 
 use std::time::Duration;

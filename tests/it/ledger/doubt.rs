@@ -206,7 +206,7 @@ async fn a_dead_workers_intent_is_remembered_while_the_view_cannot_be_read() {
 
     bench
         .ledger
-        .refuse("1", &code, &unreadable.message(), HOURS)
+        .refuse_unreadable("1", &code, &unreadable.message(), HOURS)
         .await
         .unwrap();
     let (state, error, _) = bench.ad("1").await;
@@ -220,6 +220,34 @@ async fn a_dead_workers_intent_is_remembered_while_the_view_cannot_be_read() {
         bench.hand(&["1"]).await.plan(),
         [(Action::Withdraw, "p-1:a")]
     );
+}
+
+#[tokio::test]
+async fn an_ad_that_became_readable_before_it_was_refused_stays_pending() {
+    let bench = bench().await;
+    bench
+        .change("insert into line values (1, 'a', 'C', 1)", &["1"])
+        .await;
+    let view = "create or replace view usage_sync.usage as select ad_id, line, contract,";
+    let broken =
+        format!("{view} jsonb_build_object('Units__c', 1 / (units - 1)) as fields from line");
+    bench.change(&broken, &["1"]).await;
+    let unreadable = bench.ledger.fence(&["1".to_owned()]).await.unwrap_err();
+    let refuse = async || {
+        let message = unreadable.message();
+        bench
+            .ledger
+            .refuse_unreadable("1", "22012", &message, HOURS)
+            .await
+    };
+
+    bench.change("update line set units = 2", &["1"]).await;
+    refuse().await.unwrap();
+    assert_eq!(bench.ad("1").await, ad("pending 3/0", None, false));
+
+    bench.change("update line set units = 1", &["1"]).await;
+    refuse().await.unwrap();
+    assert_eq!(bench.ad("1").await.0, "rejected 4/4");
 }
 
 #[tokio::test]
