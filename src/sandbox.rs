@@ -249,6 +249,11 @@ impl Sandbox {
             .map_or(0, |fault| fault.hits)
     }
 
+    /// Carries out the requests that were withheld; done when this returns.
+    pub async fn land(&self) {
+        server::land(&self.service).await;
+    }
+
     /// The counters.
     pub fn stats(&self) -> Stats {
         lock(&self.service.stats).clone()

@@ -61,6 +61,13 @@ pub enum Effect {
         /// How much later.
         after_ms: u64,
     },
+    /// The request is carried out when `Sandbox::land` says so, which may be
+    /// long after the client gave it up. The connection closes now, or hangs.
+    Withhold {
+        /// It hangs.
+        #[serde(default)]
+        hangs: bool,
+    },
     /// An error array with any status.
     Error {
         /// HTTP status.

@@ -34,12 +34,20 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
 
 /// A request as it came, its body unpacked.
 #[derive(Debug, Clone)]
-struct Incoming {
+pub(crate) struct Incoming {
     method: String,
     path: String,
     query: String,
     headers: HeaderMap,
     body: Bytes,
+}
+
+/// Carries out the requests that were withheld, in the order in which they came.
+pub(crate) async fn land(service: &Arc<Service>) {
+    let withheld = std::mem::take(&mut *lock(&service.withheld));
+    for incoming in withheld {
+        carry_out(service, incoming, Circumstances::default()).await;
+    }
 }
 
 /// An answer before it is packed.

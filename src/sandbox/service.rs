@@ -17,6 +17,7 @@ use super::fault::Faults;
 use super::oauth::Access;
 use super::org::{Circumstances, Org};
 use super::rest::{self, Call, Reply};
+use super::server::Incoming;
 use super::stats::Stats;
 use super::store::Key;
 
@@ -60,6 +61,8 @@ pub(crate) struct Service {
     pub(crate) stats: Mutex<Stats>,
     pub(crate) faults: Mutex<Faults>,
     pub(crate) access: Mutex<Access>,
+    /// Requests that are carried out later.
+    pub(crate) withheld: Mutex<Vec<Incoming>>,
     locks: Mutex<HashSet<Key>>,
     released: Notify,
 }
@@ -90,6 +93,7 @@ impl Service {
             stats: Mutex::new(Stats::default()),
             faults: Mutex::new(Faults::default()),
             access: Mutex::new(access),
+            withheld: Mutex::new(Vec::new()),
             locks: Mutex::new(HashSet::new()),
             released: Notify::new(),
         }

@@ -24,7 +24,7 @@ use crate::{
 const BATCH: usize = 200;
 
 /// Due records are looked for this often.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// As [`LOOK_EVERY`] where the window itself is short.
 const LOOK_SOONEST: Duration = Duration::from_millis(100);

@@ -60,6 +60,13 @@ pub(super) async fn answer(
             });
             return None;
         }
+        Effect::Withhold { hangs } => {
+            lock(&service.withheld).push(incoming);
+            if hangs {
+                std::future::pending::<()>().await;
+            }
+            return None;
+        }
         Effect::Hang => std::future::pending::<()>().await,
         Effect::Delay { ms } => sleep(Duration::from_millis(ms)).await,
         _ => {}

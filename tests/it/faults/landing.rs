@@ -7,11 +7,14 @@ use usage_sync::sandbox::{Effect, Plan};
 
 use crate::support::{Daemon, PATIENCE, World, wait_until};
 
-/// When a late request takes effect.
-const LATE: Effect = Effect::LateLanding { after_ms: 1_500 };
+/// The answer is lost, and the request takes effect when the story says so.
+const LATE: Effect = Effect::Withhold { hangs: false };
 
-/// Longer than that, with room for a busy machine.
-const WINDOW: &str = "4s";
+/// The same while the worker still waits for the answer.
+const HANGING: Effect = Effect::Withhold { hangs: true };
+
+/// No story lasts as long; those that want it to be over say so.
+const WINDOW: &str = "60s";
 
 const COLLECTIONS: &str = "/composite/sobjects";
 
@@ -46,6 +49,10 @@ impl Stage {
     }
 
     fn daemon(&self) -> Daemon {
+        self.daemon_with("60s")
+    }
+
+    fn daemon_with(&self, timeout: &'static str) -> Daemon {
         let revision = match self.org {
             Org::Guarded => "Revision__c",
             Org::Plain => "",
@@ -53,6 +60,7 @@ impl Stage {
         self.world.daemon_with(&[
             ("SALESFORCE_REVISION_FIELD", revision),
             ("SALESFORCE_LANDING_WINDOW", WINDOW),
+            ("SALESFORCE_TIMEOUT", timeout),
         ])
     }
 
@@ -83,18 +91,25 @@ impl Stage {
         status["landing"].as_i64().expect("a count")
     }
 
-    /// Waits until the given-up requests were noted, and were read back after
-    /// their time; by then all is as the app wants it and stays so.
-    async fn everything_landed(&self) {
-        wait_until("a request to be given up on", PATIENCE, async || {
-            self.noted().await > 0
+    /// What was withheld takes effect, though the ledger knows of something
+    /// newer; in a plain org and in a guarded one Salesforce then holds this.
+    async fn lands(&self, plain: &[&str], guarded: &[&str]) {
+        self.world.in_step().await;
+        self.is_noted().await;
+        self.world.sandbox.land().await;
+        self.is_held(match self.org {
+            Org::Plain => plain,
+            Org::Guarded => guarded,
         })
         .await;
-        self.quiet().await;
     }
 
-    async fn quiet(&self) {
+    /// Waits until the given-up requests were noted, and were read back after
+    /// their time; by then all is as the app wants it.
+    async fn everything_is_made_good(&self) {
+        self.is_noted().await;
         wait_until("the landings to be over", PATIENCE, async || {
+            self.time_is_over().await;
             self.noted().await == 0
         })
         .await;
@@ -108,7 +123,19 @@ impl Stage {
         .await
         .expect("the ledger can be read");
         assert_eq!(unsettled, 0, "settled records that are in doubt");
-        assert_eq!(self.world.in_step().await, ());
+    }
+
+    async fn is_noted(&self) {
+        wait_until("a request to be given up on", PATIENCE, async || {
+            self.noted().await > 0
+        })
+        .await;
+    }
+
+    /// The window of all requests that were given up on is over.
+    async fn time_is_over(&self) {
+        let over = "update usage_sync.landing set until = least(until, now()), look_at = now()";
+        self.world.app(over).await;
     }
 
     async fn noted(&self) -> i64 {
@@ -146,7 +173,7 @@ async fn f02_a_record_whose_maker_was_killed_before_it_noted_the_answer_is_made_
         first.kill_9();
 
         let _second = stage.daemon();
-        stage.everything_landed().await;
+        stage.everything_is_made_good().await;
 
         assert_eq!(stage.world.sandbox.stats().records.created, 1);
         assert_eq!(stage.world.status("1").await.0, "reported");
@@ -157,9 +184,7 @@ async fn f02_a_record_whose_maker_was_killed_before_it_noted_the_answer_is_made_
 #[tokio::test]
 async fn f02_an_ad_that_was_removed_while_its_killed_maker_was_heard_late_leaves_nothing() {
     in_both_orgs(async |stage: Stage| {
-        // Later than the end of the dead worker's lease.
-        let late = Effect::LateLanding { after_ms: 5_000 };
-        let fault = stage.strikes_once("POST", COLLECTIONS, late);
+        let fault = stage.strikes_once("POST", COLLECTIONS, HANGING);
         let first = stage.daemon();
         stage
             .world
@@ -170,7 +195,8 @@ async fn f02_an_ad_that_was_removed_while_its_killed_maker_was_heard_late_leaves
         stage.world.app("delete from ad_product").await;
 
         let _second = stage.daemon();
-        stage.everything_landed().await;
+        stage.lands(&["3"], &["3"]).await;
+        stage.everything_is_made_good().await;
 
         assert_eq!(stage.world.sandbox.stats().records.created, 1);
         assert_eq!(stage.world.held().await, []);
@@ -181,22 +207,21 @@ async fn f02_an_ad_that_was_removed_while_its_killed_maker_was_heard_late_leaves
 #[tokio::test]
 async fn f06_nothing_stale_stays_of_a_worker_that_was_frozen_while_it_sent() {
     in_both_orgs(async |stage: Stage| {
-        let frozen = stage.daemon();
+        let frozen = stage.daemon_with("6s");
         stage
             .world
             .app("insert into ad_product values (1, 'small', 0, 1)")
             .await;
         stage.world.in_step().await;
-        // Salesforce comes round to it after another worker has taken over.
-        let fault = stage.strikes_once("PATCH", COLLECTIONS, Effect::Delay { ms: 6_000 });
+        let fault = stage.strikes_once("PATCH", COLLECTIONS, HANGING);
         stage.world.app("update ad_product set quantity = 2").await;
         stage.struck(fault).await;
         frozen.freeze();
         let _other = stage.daemon();
         stage.world.app("update ad_product set quantity = 3").await;
-        stage.is_held(&["3"]).await;
-
-        stage.everything_landed().await;
+        // Salesforce comes round to it after another worker has taken over.
+        stage.lands(&["2"], &["3"]).await;
+        stage.everything_is_made_good().await;
         let before = version(&stage, "1").await;
         frozen.thaw();
 
@@ -207,7 +232,7 @@ async fn f06_nothing_stale_stays_of_a_worker_that_was_frozen_while_it_sent() {
             async || version(&stage, "1").await > before,
         )
         .await;
-        stage.quiet().await;
+        stage.everything_is_made_good().await;
         assert_eq!(stage.world.held().await.len(), 1);
     })
     .await;
@@ -241,7 +266,7 @@ async fn f27_records_whose_answers_all_got_lost_are_made_once_and_read_back_in_f
             stage.world.app(statement).await;
             stage.world.in_step().await;
         }
-        stage.everything_landed().await;
+        stage.everything_is_made_good().await;
 
         let stats = stage.world.sandbox.stats();
         assert_eq!(stats.records.created, 30);
@@ -275,9 +300,9 @@ async fn f28_an_update_that_takes_effect_after_a_newer_one_does_not_stay() {
         stage.world.app("update ad_product set quantity = 2").await;
         stage.struck(fault).await;
         stage.world.app("update ad_product set quantity = 3").await;
-        stage.is_held(&["3"]).await;
+        stage.lands(&["2"], &["3"]).await;
 
-        stage.everything_landed().await;
+        stage.everything_is_made_good().await;
 
         assert_eq!(stage.world.sandbox.stats().records.created, 1);
     })
@@ -287,11 +312,11 @@ async fn f28_an_update_that_takes_effect_after_a_newer_one_does_not_stay() {
 #[tokio::test]
 async fn f28_a_correction_of_several_kinds_that_takes_effect_late_does_not_stay() {
     in_both_orgs(async |stage: Stage| {
-        let _daemon = stage.daemon();
+        let first = stage.daemon();
         let original = "insert into ad_product values (1, 'gigantic', 0, 5), (1, 'small', 0, 3)";
         stage.world.app(original).await;
         stage.world.in_step().await;
-        let fault = stage.strikes_once("POST", "/composite/graph", LATE);
+        let fault = stage.strikes_once("POST", "/composite/graph", HANGING);
         stage
             .world
             .app(
@@ -301,6 +326,7 @@ async fn f28_a_correction_of_several_kinds_that_takes_effect_late_does_not_stay(
             )
             .await;
         stage.struck(fault).await;
+        first.kill_9();
         stage
             .world
             .app(
@@ -308,9 +334,10 @@ async fn f28_a_correction_of_several_kinds_that_takes_effect_late_does_not_stay(
                  insert into ad_product values (1, 'gigantic', 0, 5), (1, 'small', 0, 3); commit",
             )
             .await;
-        stage.is_held(&["5", "3"]).await;
+        let _second = stage.daemon();
+        stage.lands(&["6", "2"], &["5", "3"]).await;
 
-        stage.everything_landed().await;
+        stage.everything_is_made_good().await;
 
         assert_eq!(stage.world.consumed(0), Some(8.0));
     })
@@ -339,7 +366,7 @@ async fn f28_reading_back_rejects_no_ad_whose_contract_was_fulfilled_meanwhile()
             stage.world.sandbox.stats().records,
         );
 
-        stage.everything_landed().await;
+        stage.everything_is_made_good().await;
 
         assert_eq!(stage.world.status("1").await.0, "reported");
         assert_eq!(self::version(&stage, "1").await, version);
@@ -368,7 +395,7 @@ async fn f28_a_request_that_failed_as_a_whole_is_expected_though_its_halves_succ
         stage.struck(fault).await;
         stage.world.in_step().await;
 
-        stage.everything_landed().await;
+        stage.everything_is_made_good().await;
     })
     .await;
 }
@@ -384,9 +411,9 @@ async fn f42_a_create_that_takes_effect_after_the_ad_was_removed_does_not_stay()
             .await;
         stage.struck(fault).await;
         stage.world.app("delete from ad_product").await;
-        stage.world.in_step().await;
+        stage.lands(&["3"], &["3"]).await;
 
-        stage.everything_landed().await;
+        stage.everything_is_made_good().await;
 
         assert_eq!(stage.world.held().await, []);
     })
@@ -396,24 +423,26 @@ async fn f42_a_create_that_takes_effect_after_the_ad_was_removed_does_not_stay()
 #[tokio::test]
 async fn f42_a_delete_that_takes_effect_after_the_ad_was_made_again_is_made_good() {
     in_both_orgs(async |stage: Stage| {
-        let daemon = stage.daemon();
+        let first = stage.daemon();
         stage
             .world
             .app("insert into ad_product values (1, 'small', 0, 3)")
             .await;
         stage.world.in_step().await;
-        let fault = stage.strikes_once("DELETE", COLLECTIONS, LATE);
+        let fault = stage.strikes_once("DELETE", COLLECTIONS, HANGING);
         stage.world.app("delete from ad_product").await;
         stage.struck(fault).await;
+        first.kill_9();
         stage
             .world
             .app("insert into ad_product values (1, 'small', 0, 3)")
             .await;
-        stage.world.in_step().await;
+        let second = stage.daemon();
+        stage.lands(&[], &[]).await;
 
-        stage.everything_landed().await;
+        stage.everything_is_made_good().await;
 
-        daemon.logged("took effect late").await;
+        second.logged("took effect late").await;
         stage.is_held(&["3"]).await;
     })
     .await;
@@ -431,7 +460,7 @@ async fn f42_an_ad_created_and_removed_while_an_answer_was_lost_leaves_nothing_b
         stage.struck(fault).await;
         stage.world.app("delete from ad_product").await;
 
-        stage.everything_landed().await;
+        stage.everything_is_made_good().await;
 
         assert_eq!(stage.world.held().await, []);
         let held: i64 = sqlx::query_scalar("select count(*) from usage_sync.record")
