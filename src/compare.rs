@@ -8,7 +8,7 @@
 
 use std::{cmp::Ordering, collections::BTreeMap};
 
-use serde_json::{Number, Value, value::RawValue};
+use serde_json::{Number, Value};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
@@ -76,8 +76,9 @@ fn found(fields: &Fields, path: &str) -> Option<Value> {
         Some((name, rest)) => (name, Some(rest)),
         None => (path, None),
     };
-    let of_name = |(key, _): &(&String, &Box<RawValue>)| key.eq_ignore_ascii_case(name);
-    let (_, value) = fields.iter().find(of_name)?;
+    let (_, value) = fields
+        .iter()
+        .find(|(key, _)| key.eq_ignore_ascii_case(name))?;
     let Some(rest) = rest else {
         return serde_json::from_str(value.get()).ok();
     };

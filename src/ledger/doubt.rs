@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::{Map, Value};
 
 use super::{Error, record::Pg};
-use crate::{plan::Operation, postgres};
+use crate::{
+    plan::{Operation, members},
+    postgres,
+};
 
 /// A record that a request was about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,9 +52,8 @@ impl Doubt {
 /// The fields of a JSON object, with null as every value. The plan has seen
 /// that it is one.
 fn blank(body: &str) -> Map<String, Value> {
-    let names: BTreeMap<String, serde::de::IgnoredAny> =
-        serde_json::from_str(body).unwrap_or_default();
-    names.into_keys().map(|name| (name, Value::Null)).collect()
+    let names = members(body).unwrap_or_default().into_keys();
+    names.map(|name| (name, Value::Null)).collect()
 }
 
 /// Notes in the ledger that these records are in doubt.

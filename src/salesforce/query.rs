@@ -92,13 +92,15 @@ impl Client {
             external_id,
             ..
         } = self.names();
-        let columns: String = fields.iter().map(|field| format!(", {field}")).collect();
+        let columns = ["Id", external_id]
+            .into_iter()
+            .chain(fields.iter().map(String::as_str))
+            .collect::<Vec<_>>()
+            .join(", ");
         let room = LIST_LIMIT.saturating_sub(encoded(&columns).len());
         let mut found = HashMap::with_capacity(external_ids.len());
         for list in lists(external_ids, room) {
-            let soql = format!(
-                "SELECT Id, {external_id}{columns} FROM {object} WHERE {external_id} IN ({list})"
-            );
+            let soql = format!("SELECT {columns} FROM {object} WHERE {external_id} IN ({list})");
             let rows: Vec<Fields> = self.query(&soql).await?;
             found.extend(rows.into_iter().filter_map(|fields| {
                 let id = to_18(&text(&fields, "Id")?)?;
