@@ -14,9 +14,13 @@ const PAUSES: [(&str, &str); 3] = [
     ),
 ];
 /// Several loops of a daemon may each say these.
-const WAITS: [(&str, &str); 2] = [
-    ("waiting for redis", "redis answers again"),
-    ("waiting for postgres", "postgres answers again"),
+const WAITS: [(&str, &str); 3] = [
+    ("waiting for redis:", "redis answers again"),
+    ("waiting for postgres:", "postgres answers again"),
+    (
+        "waiting for postgres listener:",
+        "postgres listener answers again",
+    ),
 ];
 
 /// What began and is not over.
@@ -56,7 +60,7 @@ mod tests {
 
         assert_eq!(
             open_troubles(began),
-            ["salesforce is down", "waiting for redis"]
+            ["salesforce is down", "waiting for redis:"]
         );
         assert!(open_troubles(&format!("{began}{over}")).is_empty());
         assert_eq!(open_troubles(&format!("{began}{over}{began}")).len(), 2);

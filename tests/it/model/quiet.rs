@@ -120,7 +120,9 @@ async fn look(stage: &Stage) -> Result<Look, Failed> {
     Ok(look)
 }
 
-/// What the daemons still have to do, or did not clear away.
+/// What the daemons still have to do, or did not clear away. A rejected ad may
+/// be in hand, since it is tried again by itself, and its records may be in
+/// doubt: a refusal does not tell whether an earlier request went through.
 async fn unfinished(app: &PgPool) -> Result<Vec<(&'static str, u64)>, Failed> {
     let counts = [
         ("changes in the outbox", "change"),
@@ -128,8 +130,16 @@ async fn unfinished(app: &PgPool) -> Result<Vec<(&'static str, u64)>, Failed> {
             "pending ads",
             "ad where state = 'pending' or settled_version < version",
         ),
-        ("intents", "intent"),
-        ("records in doubt", "record where state = 'sending'"),
+        (
+            "intents",
+            "intent where exists (select from usage_sync.ad \
+             where ad_id = any (ad_ids) and state <> 'rejected')",
+        ),
+        (
+            "records in doubt",
+            "record join usage_sync.ad using (ad_id) \
+             where record.state = 'sending' and ad.state <> 'rejected'",
+        ),
     ];
     let mut found = Vec::new();
     for (what, which) in counts {
@@ -161,7 +171,10 @@ async fn compare(stage: &Stage, standing: &[Standing], look: &mut Look) -> Resul
     let ads: BTreeMap<String, Ad> = ads.into_iter().map(|ad| (ad.ad_id.clone(), ad)).collect();
     let every: BTreeSet<&String> = wanted.keys().chain(held.keys()).chain(ads.keys()).collect();
     for id in every {
-        if ads.get(id).is_some_and(|ad| ad.in_hand) {
+        if ads
+            .get(id)
+            .is_some_and(|ad| ad.in_hand && ad.state != "rejected")
+        {
             look.wrong.push(format!("ad {id} is in hand"));
         }
         let (wanted, held) = (wanted.get(id), held.get(id));
@@ -231,6 +244,14 @@ async fn told(app: &PgPool, standing: &[Standing], wrong: &mut Vec<String>) -> R
     let journal = "select action, external_id, salesforce_id, \
          fields->>'Contract_Product__c' as product, (fields->>'Quantity__c')::float8 as quantity \
          from usage_sync.journal where action <> 'reject' order by id";
+    let in_doubt: BTreeSet<String> =
+        sqlx::query_scalar("select external_id from usage_sync.record where state = 'sending'")
+            .fetch_all(app)
+            .await
+            .map_err(unreadable)?
+            .into_iter()
+            .collect();
+    let doubtful = |id: &String| in_doubt.contains(id);
     for (name, sql) in [("ledger", ledger), ("journal", journal)] {
         let rows: Vec<Told> = sqlx::query_as(sql)
             .fetch_all(app)
@@ -244,7 +265,8 @@ async fn told(app: &PgPool, standing: &[Standing], wrong: &mut Vec<String>) -> R
                 left.insert(&row.external_id, row);
             }
         }
-        let ids: BTreeSet<&&String> = left.keys().chain(stands.keys()).collect();
+        let ids = left.keys().chain(stands.keys());
+        let ids: BTreeSet<&&String> = ids.filter(|id| !doubtful(**id)).collect();
         for id in ids {
             let said = left
                 .get(*id)

@@ -202,7 +202,10 @@ impl Trace {
         // Without psql there are no tables, and a failure all the same.
         let text = output.map_or_else(
             |error| format!("no psql: {error}"),
-            |output| String::from_utf8_lossy(&output.stdout).into_owned(),
+            |output| {
+                let text = [output.stdout, output.stderr].concat();
+                String::from_utf8_lossy(&text).into_owned()
+            },
         );
         self.with(|kept| kept.tables = text);
     }
