@@ -66,8 +66,8 @@ pub(super) async fn settle(stage: &mut Stage, watch: &Watch) -> Result<(), Faile
     loop {
         let look = look(stage).await?;
         let right = look.wrong.is_empty();
-        if right && look.curable.is_empty() && stays(stage).await? {
-            break;
+        if right && look.curable.is_empty() && stays(stage).await? && status(stage).await? {
+            return Ok(());
         }
         if right && !look.curable.is_empty() && cured < Instant::now() {
             let (code, said) = stage.command(&["retry", "--rejected"]).await;
@@ -78,15 +78,16 @@ pub(super) async fn settle(stage: &mut Stage, watch: &Watch) -> Result<(), Faile
             cured = Instant::now() + Duration::from_secs(2);
         }
         if Instant::now() > deadline {
-            let wrong = [look.wrong, look.curable].concat().join("\n  ");
+            let (_, status) = stage.command(&["status", "--json"]).await;
+            let wrong = [look.wrong, look.curable, vec![status]]
+                .concat()
+                .join("\n  ");
             return Err(Failed(format!("not right after {PATIENCE:?}:\n  {wrong}")));
         }
         watch.check()?;
         stage.fleet.check().await?;
         sleep(LOOK).await;
     }
-    watch.check()?;
-    status(stage).await
 }
 
 /// Whether nothing moves any more.
@@ -284,15 +285,13 @@ async fn told(app: &PgPool, standing: &[Standing], wrong: &mut Vec<String>) -> R
     Ok(())
 }
 
-/// The command says so, too.
-async fn status(stage: &Stage) -> Result<(), Failed> {
+/// Whether the command says so, too. Daemons tell the others of Salesforce's
+/// health by way of Redis, which may have lost it a moment ago.
+async fn status(stage: &Stage) -> Result<bool, Failed> {
     let (code, said) = stage.command(&["status", "--json"]).await;
     let status: serde_json::Value = serde_json::from_str(&said)
         .map_err(|error| Failed(format!("status ended with {code:?}: {error}: {said}")))?;
-    if status["pending"] == 0 && status["salesforce"]["up"] == true {
-        return Ok(());
-    }
-    Err(Failed(format!("when it is quiet status says {said}")))
+    Ok(status["pending"] == 0 && status["salesforce"]["up"] == true)
 }
 
 fn unreadable(error: sqlx::Error) -> Failed {

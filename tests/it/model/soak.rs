@@ -189,9 +189,7 @@ impl Trace {
     fn tables(&self, url: &str) {
         let tables = ["ad", "record", "intent", "change", "journal", "landing"];
         let mut psql = Command::new("psql");
-        psql.arg(url)
-            .args(["-X", "--expanded=off"])
-            .stdin(Stdio::null());
+        psql.arg(url).arg("-X").stdin(Stdio::null());
         for table in tables {
             psql.arg(format!(
                 "--command=select * from usage_sync.{table} order by 1"

@@ -368,11 +368,11 @@ fn mode(kind: Kind) -> Mode {
     }
 }
 
-/// Whoever waits for an answer that was swallowed would wait until it gives up,
-/// in Postgres' case for half a minute: the wire is cut once instead.
+/// A connection whose answers were swallowed is of no more use: no network leaves
+/// a gap in a stream and goes on after it.
 fn mend(wire: &Proxy, kind: Kind) {
     wire.set(Mode::Pass);
-    if kind == Kind::PostgresSwallow {
+    if mode(kind) == Mode::SwallowReplies {
         wire.reset_connections();
     }
 }

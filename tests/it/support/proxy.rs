@@ -157,7 +157,7 @@ async fn serve(mut client: TcpStream, mut state: watch::Receiver<State>) {
             death.await.is_ok()
         };
         tokio::select! {
-            (requests, replies) = async { tokio::join!(requests, replies) } => Some(requests.is_ok() && replies.is_ok()),
+            ended = async { tokio::try_join!(requests, replies) } => Some(ended.is_ok()),
             _ = state.wait_for(|state| state.mode == Mode::Cut || state.resets != known_resets) => Some(false),
             true = dies => None,
         }
