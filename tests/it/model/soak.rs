@@ -17,8 +17,9 @@ use tokio::task::LocalSet;
 use super::{Failed, fault::Kind, history::History, quiet, stage::Stage, watch::Watch};
 
 /// Lines of a log that a daemon may print on the average, each time it is
-/// started: two for each fault would do, and some for starting and stopping.
-const LINES_EACH: usize = 400;
+/// started: some for each fault, and one whenever Salesforce refuses something,
+/// which an eagerly repeated refusal does once a second.
+const LINES_EACH: usize = 300;
 
 /// What histories survived.
 #[derive(Debug, Default)]
@@ -27,6 +28,7 @@ pub(super) struct Tally {
     steps: u64,
     faults: BTreeMap<Kind, u64>,
     calls: u64,
+    hits: u64,
     records: u64,
 }
 
@@ -35,6 +37,7 @@ impl Tally {
         self.histories += other.histories;
         self.steps += other.steps;
         self.calls += other.calls;
+        self.hits += other.hits;
         self.records += other.records;
         for (kind, times) in other.faults {
             *self.faults.entry(kind).or_default() += times;
@@ -47,8 +50,9 @@ impl fmt::Display for Tally {
         let faults: u64 = self.faults.values().sum();
         write!(
             f,
-            "{} histories, {} steps, {faults} faults, {} calls of Salesforce, {} records written",
-            self.histories, self.steps, self.calls, self.records
+            "{} histories, {} steps, {faults} faults, {} calls of Salesforce, {} of \
+             them struck, {} records written",
+            self.histories, self.steps, self.calls, self.hits, self.records
         )?;
         for (kind, times) in &self.faults {
             write!(f, "\n  {:<24}{times:>6}", kind.name())?;
@@ -113,6 +117,7 @@ async fn act(history: History, trace: Trace) -> Result<Tally, Failed> {
         steps: history.acts.iter().map(|act| act.len() as u64).sum(),
         faults: stage.struck,
         calls: stats.api_calls,
+        hits: stage.hits,
         records: written.created + written.updated + written.deleted,
     })
 }

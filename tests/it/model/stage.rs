@@ -44,8 +44,10 @@ pub(super) struct Stage {
     begun: HashMap<usize, Instant>,
     /// The sandbox's number for each of its faults.
     plans: HashMap<usize, u64>,
-    /// How often each kind of fault struck.
+    /// How often each kind of fault was set up.
     pub(super) struck: BTreeMap<Kind, u64>,
+    /// Calls of Salesforce that met a fault of the sandbox.
+    pub(super) hits: u64,
 }
 
 impl Stage {
@@ -83,6 +85,7 @@ impl Stage {
             begun: HashMap::new(),
             plans: HashMap::new(),
             struck: BTreeMap::new(),
+            hits: 0,
         }
     }
 
@@ -179,6 +182,7 @@ impl Stage {
 
     async fn end(&mut self, number: usize, fault: &Fault) -> Result<(), Failed> {
         if let Some(plan) = self.plans.remove(&number) {
+            self.hits += self.sandbox.fault_hits(plan);
             self.sandbox.end_fault(plan);
         }
         match fault.place {
