@@ -98,11 +98,7 @@ pub(super) async fn play(seed: u64, without: &[Kind]) -> Result<Tally, Defeat> {
 
 async fn act(history: History, trace: Trace) -> Result<Tally, Failed> {
     let mut stage = Stage::set(&history).await;
-    let watch = Watch::over(
-        Arc::clone(&stage.contracts),
-        stage.redis.url(),
-        history.queue_max,
-    );
+    let watch = Watch::over(Arc::clone(&stage.contracts), stage.redis.url(), &history);
     let result = perform(&history, &mut stage, &watch, &trace).await;
     if let Err(Failed(why)) = result {
         trace.note(&format!("failed: {why}"));

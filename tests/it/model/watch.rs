@@ -12,6 +12,7 @@ use tokio::{task::JoinHandle, time::sleep};
 use super::{
     Failed,
     contracts::{Contracts, Standing},
+    history::History,
 };
 
 const EVERY: Duration = Duration::from_millis(40);
@@ -23,15 +24,16 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Watches an org, and the Redis that may hold so many ids.
-    pub(super) fn over(contracts: Arc<Contracts>, redis: String, queue_max: usize) -> Self {
+    /// Watches the org of a history, and its Redis.
+    pub(super) fn over(contracts: Arc<Contracts>, redis: String, history: &History) -> Self {
         let seen = Arc::new(Mutex::new(None));
         let sight = Sight {
             contracts,
+            revision: history.revision,
             revisions: BTreeMap::new(),
             redis: redis::Client::open(redis).expect("an address"),
             connection: None,
-            queue_max,
+            queue_max: history.queue_max,
         };
         let task = tokio::spawn(sight.watch(Arc::clone(&seen)));
         Self { seen, task }
@@ -55,6 +57,8 @@ impl Drop for Watch {
 
 struct Sight {
     contracts: Arc<Contracts>,
+    /// Whether the org knows revisions.
+    revision: bool,
     /// The highest revision of each record so far, by Salesforce's id.
     revisions: BTreeMap<String, f64>,
     redis: redis::Client,
@@ -88,9 +92,14 @@ impl Sight {
         changed.or(double).or(sunk)
     }
 
-    /// The revision of a record never goes down.
+    /// Where the org knows them, every record has a revision, which never goes
+    /// down.
     fn sunk(&mut self, record: &Standing) -> Option<String> {
-        let revision = record.revision?;
+        let Some(revision) = record.revision else {
+            return self
+                .revision
+                .then(|| format!("{} has no revision", record.external_id));
+        };
         let highest = self.revisions.entry(record.id.clone()).or_insert(revision);
         if revision < *highest {
             let external_id = &record.external_id;
