@@ -55,6 +55,11 @@ impl Trouble {
         PACE.pause(self.failures, chance())
     }
 
+    /// Whether it failed when it was asked last.
+    pub fn is_on(&self) -> bool {
+        self.failures > 0
+    }
+
     /// It answers, again (then the answer is yes) or still.
     pub fn over(&mut self) -> bool {
         let again = self.failures > 0;

@@ -359,8 +359,19 @@ impl Worker {
         self.preparing = true;
         self.look_again = false;
         let context = Arc::clone(&self.context);
+        let doubtful = self.postgres.is_on();
         self.spawn(watchdog::PATIENCE, "a claim", async move {
-            pace::prepare(&context, most, trial).await
+            match pace::prepare(&context, most, trial).await {
+                // No ad would ever tell that Postgres is back.
+                Event::Prepared {
+                    trial,
+                    result: Ok(None),
+                } if doubtful => Event::Prepared {
+                    trial,
+                    result: prepare::ask(&context).await,
+                },
+                event => event,
+            }
         });
     }
 
@@ -484,6 +495,7 @@ impl Worker {
             }
             Ok(None) => {
                 self.redis_answers();
+                self.postgres.over();
                 self.empty_looks += 1;
                 self.next_look = now + IDLE_LOOK.pause(self.empty_looks, chance());
                 self.nothing_to_try(trial, now);

@@ -36,7 +36,6 @@ struct Look {
 struct Ad {
     ad_id: String,
     state: String,
-    in_hand: bool,
     error_message: Option<String>,
 }
 
@@ -121,7 +120,9 @@ async fn look(stage: &Stage) -> Result<Look, Failed> {
     Ok(look)
 }
 
-/// What the daemons still have to do, or did not clear away. A rejected ad may
+/// What the daemons still have to do, or did not clear away. A fencing token
+/// alone is neither: a hand that had nothing to send may have died with it. A
+/// rejected ad may
 /// be in hand, since it is tried again by itself, and its records may be in
 /// doubt: a refusal does not tell whether an earlier request went through.
 async fn unfinished(app: &PgPool) -> Result<Vec<(&'static str, u64)>, Failed> {
@@ -163,21 +164,13 @@ async fn compare(stage: &Stage, standing: &[Standing], look: &mut Look) -> Resul
             .map(|record| (record.external_id.clone(), record.usage.clone()))
             .collect(),
     );
-    let ads: Vec<Ad> = sqlx::query_as(
-        "select ad_id, state, token is not null as in_hand, error_message from usage_sync.ad",
-    )
-    .fetch_all(&stage.app)
-    .await
-    .map_err(unreadable)?;
+    let ads: Vec<Ad> = sqlx::query_as("select ad_id, state, error_message from usage_sync.ad")
+        .fetch_all(&stage.app)
+        .await
+        .map_err(unreadable)?;
     let ads: BTreeMap<String, Ad> = ads.into_iter().map(|ad| (ad.ad_id.clone(), ad)).collect();
     let every: BTreeSet<&String> = wanted.keys().chain(held.keys()).chain(ads.keys()).collect();
     for id in every {
-        if ads
-            .get(id)
-            .is_some_and(|ad| ad.in_hand && ad.state != "rejected")
-        {
-            look.wrong.push(format!("ad {id} is in hand"));
-        }
         let (wanted, held) = (wanted.get(id), held.get(id));
         let differing = differing(wanted, held);
         let state = ads.get(id).map_or("unknown", |ad| ad.state.as_str());
