@@ -51,9 +51,10 @@ impl Change {
     /// What a transaction does that stays open for a while.
     pub(super) fn slow(dice: &mut Rng) -> Self {
         let ad = dice.u32(SLOW_ADS);
-        let sql = match dice.bool() {
-            true => save(dice, ad),
-            false => edit(dice, ad),
+        let sql = if dice.bool() {
+            save(dice, ad)
+        } else {
+            edit(dice, ad)
         };
         Self { sql: vec![sql] }
     }

@@ -85,7 +85,7 @@ impl Fleet {
             for _ in 0..times {
                 daemon.sigterm();
             }
-            let name = self.name(post, &daemon, "stopped");
+            let name = Self::name(post, &daemon, "stopped");
             self.leaving.push((name, daemon, Instant::now()));
         }
     }
@@ -172,7 +172,7 @@ impl Fleet {
         let mut logs = self.logs.clone();
         for (number, post) in self.posts.iter().enumerate() {
             if let Some(daemon) = &post.daemon {
-                logs.insert(self.name(number, daemon, "running"), daemon.log());
+                logs.insert(Self::name(number, daemon, "running"), daemon.log());
             }
         }
         for (name, daemon, _) in &self.leaving {
@@ -182,11 +182,11 @@ impl Fleet {
     }
 
     fn keep(&mut self, post: usize, daemon: &Daemon, end: &str) {
-        let name = self.name(post, daemon, end);
+        let name = Self::name(post, daemon, end);
         self.logs.insert(name, daemon.log());
     }
 
-    fn name(&self, post: usize, daemon: &Daemon, end: &str) -> String {
+    fn name(post: usize, daemon: &Daemon, end: &str) -> String {
         format!("daemon-{post}-{}-{end}", daemon.pid())
     }
 }

@@ -16,7 +16,7 @@ use super::{
 };
 
 /// A busy machine may take its time; who is not right by then never will be.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(100);
 /// It has to stay right for this long.
 const STAYS: Duration = Duration::from_millis(600);
@@ -34,7 +34,8 @@ struct Look {
 /// What the daemon's tables say of an ad.
 #[derive(Debug, sqlx::FromRow)]
 struct Ad {
-    ad_id: String,
+    #[sqlx(rename = "ad_id")]
+    id: String,
     state: String,
     error_message: Option<String>,
 }
@@ -168,19 +169,19 @@ async fn compare(stage: &Stage, standing: &[Standing], look: &mut Look) -> Resul
         .fetch_all(&stage.app)
         .await
         .map_err(unreadable)?;
-    let ads: BTreeMap<String, Ad> = ads.into_iter().map(|ad| (ad.ad_id.clone(), ad)).collect();
+    let ads: BTreeMap<String, Ad> = ads.into_iter().map(|ad| (ad.id.clone(), ad)).collect();
     let every: BTreeSet<&String> = wanted.keys().chain(held.keys()).chain(ads.keys()).collect();
     for id in every {
         let (wanted, held) = (wanted.get(id), held.get(id));
         let differing = differing(wanted, held);
-        let state = ads.get(id).map_or("unknown", |ad| ad.state.as_str());
+        let now = ads.get(id).map_or("unknown", |ad| ad.state.as_str());
         let reason = ads.get(id).and_then(|ad| ad.error_message.as_deref());
         let is_locked = differing
             .iter()
             .any(|usage| stage.contracts.is_locked(&usage.product));
         let told = reason.is_some_and(|reason| reason.contains(LOCKED));
-        let says = format!("ad {id} is {state} {reason:?}, wanted {wanted:?}, stands {held:?}");
-        match (differing.is_empty(), state) {
+        let says = format!("ad {id} is {now} {reason:?}, wanted {wanted:?}, stands {held:?}");
+        match (differing.is_empty(), now) {
             (true, "reported") => {}
             (false, "rejected") if is_locked && told => {}
             (_, "rejected") => look.curable.push(says),
@@ -260,7 +261,7 @@ async fn told(app: &PgPool, standing: &[Standing], wrong: &mut Vec<String>) -> R
             }
         }
         let ids = left.keys().chain(stands.keys());
-        let ids: BTreeSet<&&String> = ids.filter(|id| !doubtful(**id)).collect();
+        let ids: BTreeSet<&&String> = ids.filter(|id| !doubtful(id)).collect();
         for id in ids {
             let said = left
                 .get(*id)
@@ -287,6 +288,7 @@ async fn status(stage: &Stage) -> Result<bool, Failed> {
     Ok(status["pending"] == 0 && status["salesforce"]["up"] == true)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn unreadable(error: sqlx::Error) -> Failed {
     Failed(format!("the app cannot read: {error}"))
 }
