@@ -102,6 +102,9 @@ impl Listener {
             Ok(listener) => listener?,
             Err(_) => return Err(postgres::cause(&self.pool).await.into()),
         };
+        // From here on the trigger notifies. If this fails the next heartbeat
+        // tries again, and changes are found by polling meanwhile.
+        let _unheard = timeout(HEARTBEAT, self.notify()).await;
         failpoint::at(Point::Listening).await;
         // Only now: a change between the last look and LISTEN woke nobody.
         self.changed.notify_one();
@@ -115,14 +118,14 @@ impl Listener {
         Ok(Ears { task, last_heard })
     }
 
-    /// Sends the heartbeat; answers how full the notification queue is.
+    /// Sends the heartbeat, and tells the trigger that somebody listens; answers
+    /// how full the notification queue is.
     async fn notify(&self) -> Result<f64, sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
-        let usage =
-            postgres::query_scalar("select pg_notification_queue_usage() from pg_notify($1, '')")
-                .bind(&self.heartbeat)
-                .fetch_one(&mut *transaction)
-                .await?;
+        let usage = postgres::query_scalar(include_str!("heartbeat.sql"))
+            .bind(&self.heartbeat)
+            .fetch_one(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         Ok(usage)
     }

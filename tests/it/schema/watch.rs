@@ -225,8 +225,13 @@ async fn what_cannot_be_watched_is_refused_with_a_reason() {
     assert_eq!(triggers(&app).await, []);
 }
 
+const HEARD_NOW: &str =
+    "select setval('usage_sync.listening', extract(epoch from clock_timestamp())::bigint)";
+const HEARD_A_MINUTE_AGO: &str =
+    "select setval('usage_sync.listening', extract(epoch from clock_timestamp())::bigint - 60)";
+
 #[tokio::test]
-async fn a_commit_notifies_a_listener_that_sleeps_and_none_that_is_awake() {
+async fn a_commit_notifies_a_listener_that_sleeps_and_none_that_is_awake_or_gone() {
     let (database, app) = migrated().await;
     sql(
         &app,
@@ -237,7 +242,16 @@ async fn a_commit_notifies_a_listener_that_sleeps_and_none_that_is_awake() {
     listener.listen("usage_sync").await.unwrap();
     let mut heard = async || listener.recv().await.unwrap().payload().to_owned();
 
-    sql(&app, "insert into ad select generate_series(1, 100)").await;
+    // No daemon was heard of, ever or of late: a commit that notifies nobody
+    // waits for nobody.
+    sql(&app, "insert into ad values (1)").await;
+    sql(&app, HEARD_A_MINUTE_AGO).await;
+    sql(&app, "update ad set id = 1").await;
+    sql(&app, "notify usage_sync, 'gone'").await;
+    assert_eq!(heard().await, "gone");
+
+    sql(&app, HEARD_NOW).await;
+    sql(&app, "insert into ad select generate_series(2, 100)").await;
     sql(&app, "notify usage_sync, 'one statement'").await;
     assert_eq!(heard().await, "");
     assert_eq!(heard().await, "one statement");
@@ -258,5 +272,5 @@ async fn a_commit_notifies_a_listener_that_sleeps_and_none_that_is_awake() {
     sql(&app, "notify usage_sync, 'awake'").await;
     assert_eq!(heard().await, "awake");
 
-    assert_eq!(captured(&app).await.len(), 101);
+    assert_eq!(captured(&app).await.len(), 102);
 }
