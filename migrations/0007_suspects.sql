@@ -5,3 +5,7 @@
 alter table usage_sync.ad
     add column suspicions integer not null default 0,
     add column alone boolean not null default false;
+
+-- Pending ads that wait for their next try here, for want of room in Redis.
+create index ad_waiting on usage_sync.ad (retry_at, ad_id)
+    where state = 'pending' and retry_at is not null;

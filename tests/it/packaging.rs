@@ -168,3 +168,50 @@ fn the_build_context_holds_only_what_is_built() {
         assert!(read("Dockerfile").contains(path), "{path} is copied");
     }
 }
+
+/// Every Rust file below a folder, as one text.
+fn sources(folder: &str) -> String {
+    let mut text = String::new();
+    let mut open = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            let entries = fs::read_dir(&path).expect("a folder of sources");
+            open.extend(entries.map(|entry| entry.expect("an entry").path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text += &fs::read_to_string(&path).expect("a source is text");
+        }
+    }
+    text
+}
+
+#[test]
+fn the_page_of_faults_names_every_test_of_a_fault_and_none_that_is_not_there() {
+    let page = read("docs/reliability.md");
+    let listed = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("- `")?.split('`').next())
+        .filter(|name| !name.contains(' '));
+    let listed: BTreeSet<&str> = listed.filter_map(|path| path.rsplit("::").next()).collect();
+    let written = sources("tests/it") + &sources("src");
+    let is_there = |name: &&&str| written.contains(&format!("fn {name}("));
+    let faults = sources("tests/it/faults");
+    let of_faults: BTreeSet<&str> = faults
+        .split("fn f")
+        .skip(1)
+        .filter(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+        .filter_map(|rest| rest.split('(').next())
+        .collect();
+
+    let gone: Vec<&&str> = listed.iter().filter(|name| !is_there(name)).collect();
+    let unlisted: Vec<&&str> = of_faults
+        .iter()
+        .filter(|rest| !listed.contains(format!("f{rest}").as_str()))
+        .collect();
+
+    assert!(gone.is_empty(), "no such tests: {gone:?}");
+    assert!(
+        unlisted.is_empty(),
+        "not in docs/reliability.md: {unlisted:?}"
+    );
+    assert!(listed.len() > 100, "{} tests are listed", listed.len());
+}
