@@ -166,7 +166,8 @@ async fn survive(point: Point) {
 }
 
 /// One call that takes longer than a renewal, one that is refused in part, one
-/// that fails as a whole, and the probe after it as well.
+/// that fails as a whole, and two probes after it as well: that of the delivery,
+/// which makes it no single ad's fault, and the first one of the gate.
 fn unsettle(world: &World) {
     let effects = [
         Effect::Delay { ms: 1500 },
@@ -183,7 +184,7 @@ fn unsettle(world: &World) {
     }
     world.sandbox.fault(Plan {
         method: Some(String::from("GET")),
-        times: Some(1),
+        times: Some(2),
         ..Plan::always(Effect::HtmlPage { status: 503 })
     });
 }

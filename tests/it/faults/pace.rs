@@ -129,6 +129,8 @@ async fn f34_an_org_whose_calls_are_all_used_is_asked_seldom_and_reporting_goes_
 
     world.org(&json!({"daily_used": 10}));
     world.in_step().await;
+    // Said once it has held for a while.
+    daemon.logged("the org has calls again").await;
     assert_eq!(lines(&daemon, ORG_USED_UP), 1);
     assert_eq!(lines(&daemon, "the org has calls again"), 1);
 }
