@@ -86,6 +86,9 @@ Examples:
 Examples:
   usage-sync rebase --dry-run         what was written down, what is, what would be done
   usage-sync rebase                   do it
+  usage-sync rebase --withdraw-unknown
+                                      do it though the org holds records that
+                                      nobody here knows, and withdraw those
 
 After a backup was restored, the database moved or was upgraded, or the org
 became another one, daemons report nothing and say so. This reads all usage
@@ -177,6 +180,9 @@ pub(crate) struct RebaseArgs {
     /// Compare, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Withdraw the org's records that neither ledger nor app knows
+    #[arg(long)]
+    pub(crate) withdraw_unknown: bool,
 }
 
 #[derive(Debug, Args)]

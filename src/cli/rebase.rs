@@ -26,7 +26,8 @@ use super::{
 
 /// Says what was written down, what is, and what differs; then makes ledger and
 /// tokens fit, queues all ads, and writes the new place down. Asks nothing: to
-/// call it is the answer.
+/// call it is the answer. But records that may be somebody else's are withdrawn
+/// only by express wish.
 pub(super) async fn run(
     settings: &Settings,
     args: &RebaseArgs,
@@ -51,6 +52,9 @@ pub(super) async fn run(
     if args.dry_run {
         writeln!(std::io::stdout(), "\nnothing was changed")?;
         return Ok(Exit::Done);
+    }
+    if difference.unwanted > 0 && !args.withdraw_unknown {
+        return Err(strangers(&difference));
     }
     if !put_in_doubt(&mut rebase, &difference, shutdown).await? {
         return interrupted();
@@ -146,6 +150,7 @@ fn tell(difference: &Difference) -> Result<(), Failure> {
         other,
         unknown,
         unwanted,
+        examples,
         ads,
     } = difference;
     writeln!(
@@ -163,11 +168,26 @@ fn tell(difference: &Difference) -> Result<(), Failure> {
     if *unwanted > 0 {
         writeln!(
             out,
-            "              of those the app wants {unwanted} no longer, or never did: they are WITHDRAWN"
+            "              of those the app wants {unwanted} no longer, or never did: {}",
+            examples.join(", ")
         )?;
     }
     writeln!(out, "concerned     {ads} ads, which are looked at anew")?;
     Ok(())
+}
+
+/// Nothing tells the records of ads that this database has forgotten from those
+/// of another installation.
+fn strangers(difference: &Difference) -> Failure {
+    let message = format!(
+        "the org holds {} records that neither the ledger nor the app knows, such as {}: nothing was changed",
+        difference.unwanted,
+        difference.examples.join(", ")
+    );
+    Failure::new(Exit::Found, message).remedy(
+        "if they are another installation's, give this one a SALESFORCE_EXTERNAL_ID_PREFIX; \
+         if they are left over from this one, run `usage-sync rebase --withdraw-unknown`",
+    )
 }
 
 /// False if a stop came first.

@@ -22,7 +22,7 @@ const PAGE: i64 = 1000;
 const MARGIN: i64 = 1_000_000;
 
 /// How org and ledger differ, in records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct Difference {
     /// In the ledger, and not in the org.
     pub missing: i64,
@@ -31,8 +31,11 @@ pub struct Difference {
     /// In the org, and not in the ledger.
     pub unknown: i64,
     /// Of those, the ones that the app does not want either: they will be
-    /// withdrawn.
+    /// withdrawn. Another installation's are among them if it reports to the
+    /// same object without a prefix of its own.
     pub unwanted: i64,
+    /// External ids of some of the unwanted.
+    pub examples: Vec<String>,
     /// The ads that are looked at for it.
     pub ads: i64,
 }

@@ -4,6 +4,8 @@ select
     count(*) filter (where kind = 'other') as other,
     count(*) filter (where kind = 'unknown') as unknown,
     count(*) filter (where kind = 'unknown' and wanted.ad_id is null) as unwanted,
+    coalesce((array_agg(external_id order by external_id)
+        filter (where kind = 'unknown' and wanted.ad_id is null))[:3], '{}') as examples,
     count(distinct difference.ad_id) as ads
 from pg_temp.org_difference as difference
 left join usage_sync.wanted(

@@ -8,6 +8,9 @@ use usage_sync::sandbox::{Effect, Plan};
 use super::REFUSES;
 use crate::support::{Daemon, PATIENCE, World, wait_until};
 
+/// Of what the backup lacks, some is in the org and nobody knows it.
+const WITHDRAW: &[&str] = &["rebase", "--withdraw-unknown"];
+
 /// A copy of the server's files, as a physical backup has them.
 struct Backup(PathBuf);
 
@@ -97,11 +100,26 @@ async fn f20_an_older_database_under_a_running_daemon_reports_nothing_until_a_re
     let (exit, out) = world.command(&["rebase", "--dry-run"]).await;
     assert_eq!(exit, 0, "{out}");
     assert!(out.contains("unknown       10 records"), "{out}");
-    assert!(out.contains("wants 10 no longer"), "{out}");
+    assert!(
+        out.contains("wants 10 no longer, or never did: 21:small, 22:small, 23:small"),
+        "{out}"
+    );
     assert!(out.contains("nothing was changed"), "{out}");
     assert_eq!(world.held().await, reported, "nothing was reported");
 
+    // They may be another installation's.
     let (exit, out) = world.command(&["rebase"]).await;
+    assert_eq!(exit, 1, "{out}");
+    assert!(out.contains("10 records that neither"), "{out}");
+    assert!(
+        out.contains("such as 21:small, 22:small, 23:small"),
+        "{out}"
+    );
+    assert!(out.contains("--withdraw-unknown"), "{out}");
+    assert!(world.status_json().await["elsewhere"].is_string());
+    assert_eq!(world.held().await, reported, "nothing was reported");
+
+    let (exit, out) = world.command(WITHDRAW).await;
     assert_eq!(exit, 0, "{out}");
     world.in_step().await;
     daemon.logged("reporting goes on").await;
@@ -136,7 +154,7 @@ async fn f20_an_older_database_is_told_by_salesforce_alone_before_the_first_clai
     world.ad_is("1", "pending").await;
     assert_eq!(world.held().await, reported, "nothing was reported");
 
-    let (exit, out) = world.command(&["rebase"]).await;
+    let (exit, out) = world.command(WITHDRAW).await;
     assert_eq!(exit, 0, "{out}");
     world.in_step().await;
 }
@@ -162,7 +180,7 @@ async fn f20_an_older_database_is_told_by_redis_where_the_org_has_no_revision() 
     world.ad_is("1", "pending").await;
     assert_eq!(world.held().await, reported, "nothing was reported");
 
-    let (exit, out) = world.command_with(&["rebase"], SETTINGS).await;
+    let (exit, out) = world.command_with(WITHDRAW, SETTINGS).await;
     assert_eq!(exit, 0, "{out}");
     world.in_step().await;
 }
@@ -190,7 +208,7 @@ async fn f20_a_rebase_that_ended_halfway_is_run_again() {
         path: Some(String::from("/query/")),
         ..Plan::always(Effect::Delay { ms: 200 })
     });
-    let mut rebase = Daemon::start(&["rebase"], world.environment());
+    let mut rebase = Daemon::start(WITHDRAW, world.environment());
     wait_until("the second page", PATIENCE, async || {
         world.sandbox.fault_hits(pages) >= 2
     })
@@ -205,14 +223,14 @@ async fn f20_a_rebase_that_ended_halfway_is_run_again() {
     world
         .app("alter view usage_sync.usage rename to away")
         .await;
-    let (exit, out) = world.command(&["rebase"]).await;
+    let (exit, out) = world.command(WITHDRAW).await;
     assert_ne!(exit, 0, "{out}");
     world
         .app("alter view usage_sync.away rename to usage")
         .await;
     assert!(world.status_json().await["elsewhere"].is_string());
 
-    let (exit, out) = world.command(&["rebase"]).await;
+    let (exit, out) = world.command(WITHDRAW).await;
     assert_eq!(exit, 0, "{out}");
     world.in_step().await;
 }
