@@ -46,6 +46,8 @@ const ROOM_LOOK: Duration = Duration::from_millis(200);
 pub struct Context {
     /// Postgres.
     pub pool: PgPool,
+    /// Whether Postgres answers.
+    pub postgres: Trouble,
     /// Redis.
     pub queue: Queue,
     /// Ids in Redis at most.
@@ -84,7 +86,7 @@ impl Capture {
     /// A capture that has seen nothing yet.
     pub fn new(context: Context) -> Self {
         Self {
-            postgres: Trouble::with("postgres"),
+            postgres: context.postgres.clone(),
             redis: context.queue.trouble(),
             rush: Rush::default(),
             awake: None,

@@ -96,9 +96,12 @@ pub async fn run(settings: &Settings, shutdown: Shutdown) -> Result<(), Error> {
     let ledger = Ledger::new(pool.clone(), names(&settings.salesforce))
         .with_landing_window(settings.salesforce.landing_window);
 
+    // An outage of Postgres is said once for the loops that read and write there.
+    let trouble = Trouble::with("postgres");
     let listener = Listener::new(connect, pool.clone(), Arc::clone(&changed));
     let capture = Capture::new(capture::Context {
         pool: pool.clone(),
+        postgres: trouble.clone(),
         queue: queue.clone(),
         queue_max: settings.queue.max,
         pace: settings.capture.clone(),
@@ -115,6 +118,7 @@ pub async fn run(settings: &Settings, shutdown: Shutdown) -> Result<(), Error> {
     );
     let worker = Worker::new(worker::Context {
         ledger: ledger.clone(),
+        postgres: trouble,
         queue: queue.clone(),
         salesforce: client.clone(),
         place: place.clone(),

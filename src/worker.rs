@@ -97,6 +97,8 @@ pub struct Options {
 pub struct Context {
     /// Postgres.
     pub ledger: Ledger,
+    /// Whether it answers.
+    pub postgres: Trouble,
     /// Redis.
     pub queue: Queue,
     /// Salesforce.
@@ -175,13 +177,13 @@ impl Worker {
             gate: Gate::new(context.options.outage),
             standing: context.place.standing(),
             redis: context.queue.trouble(),
+            postgres: context.postgres.clone(),
             witness: Arc::default(),
             context: Arc::new(context),
             tasks: JoinSet::new(),
             lanes: Lanes::default(),
             hands: Vec::new(),
             alone: Alone::default(),
-            postgres: Trouble::with("postgres"),
             in_flight: 0,
             preparing: false,
             moved: Instant::now(),
@@ -206,6 +208,8 @@ impl Worker {
             failpoint::at(Point::WorkerLoop).await;
             if self.standing.borrow().is_barred() {
                 self.give_back().await;
+                // Whoever may not report needs nothing from there.
+                self.postgres.over();
             }
             self.start();
             let look = self.next_look;

@@ -17,6 +17,7 @@ use usage_sync::metrics::Metrics;
 use usage_sync::queue::Queue;
 use usage_sync::settings;
 use usage_sync::shutdown::{Shutdown, Trigger};
+use usage_sync::trouble::Trouble;
 
 use crate::schema::{migrated, sql};
 use crate::support::{self, Database, PATIENCE, wait_until};
@@ -88,6 +89,7 @@ impl Bench {
         let changed = Arc::new(Notify::new());
         let capture = Capture::new(Context {
             pool: self.database.pool().await,
+            postgres: Trouble::with("postgres"),
             queue: self.queue.clone(),
             queue_max: self.max,
             pace: settings::Capture {
