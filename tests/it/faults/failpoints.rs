@@ -137,6 +137,14 @@ async fn survive(point: Point) {
     let mut life = Life::new(&world, point, orders);
 
     world.app(CREATE).await;
+    if !after_a_death {
+        wait_until("a first report, or a death", PATIENCE, async || {
+            world.sandbox.stats().calls.iter().any(|(call, _)| call.starts_with("POST /services/data"))
+                || !life.daemon.is_running()
+        })
+        .await;
+        fail_probes(&world);
+    }
     if after_a_death {
         life.dies().await;
         world.app("delete from ad_product where ad_id > 20").await;
@@ -166,8 +174,7 @@ async fn survive(point: Point) {
 }
 
 /// One call that takes longer than a renewal, one that is refused in part, one
-/// that fails as a whole, and two probes after it as well: that of the delivery,
-/// which makes it no single ad's fault, and the first one of the gate.
+/// that fails as a whole.
 fn unsettle(world: &World) {
     let effects = [
         Effect::Delay { ms: 1500 },
@@ -182,6 +189,11 @@ fn unsettle(world: &World) {
             ..Plan::always(effect)
         });
     }
+}
+
+/// Two: that of the delivery, which makes a failed call no single ad's fault, and
+/// the first one of the gate. Before the first report a GET asks for the place.
+fn fail_probes(world: &World) {
     world.sandbox.fault(Plan {
         method: Some(String::from("GET")),
         times: Some(2),

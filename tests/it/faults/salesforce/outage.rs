@@ -55,7 +55,9 @@ async fn f34_an_org_that_may_overshoot_its_limit_is_no_outage() {
         .app("insert into ad_product values (6, 'small', 0, 1)")
         .await;
     // Our budget is what pauses reports, in its own words and for its own trials.
-    daemon.logged("our share of the daily calls is used up").await;
+    daemon
+        .logged("our share of the daily calls is used up")
+        .await;
     world.in_step().await;
 
     assert_eq!(complaints(&daemon.log()), 1, "{}", daemon.log());
