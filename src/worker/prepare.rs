@@ -69,25 +69,32 @@ pub(super) async fn of_claim(context: &Context, claim: Claim) -> Result<Vec<Parc
     // stands alone.
     let mut open = vec![ids];
     while let Some(ids) = open.pop() {
-        match ledger::answered(parcels_of(context, &hand, &ids)).await {
-            Ok(ready) => parcels.extend(ready),
+        let failure = match ledger::answered(parcels_of(context, &hand, &ids)).await {
+            Ok(ready) => {
+                parcels.extend(ready);
+                continue;
+            }
             Err(Error::Ledger(ledger::Error::Row(_))) if ids.len() > 1 => {
                 let (first, second) = ids.split_at(ids.len() / 2);
                 open.extend([second.to_vec(), first.to_vec()]);
+                continue;
             }
             Err(Error::Ledger(error @ ledger::Error::Row(_))) => {
-                ledger::answered(refuse(context, &hand, &ids, &error)).await?;
-            }
-            Err(error) => {
-                open.push(ids);
-                // If Redis does not take them back, the end of the lease does.
-                let _untaken = hand.release(&open.concat()).await;
-                if parcels.is_empty() {
-                    return Err(error);
+                match ledger::answered(refuse(context, &hand, &ids, &error)).await {
+                    Ok(()) => continue,
+                    Err(failure) => failure,
                 }
-                return Ok(parcels);
             }
+            Err(failure) => failure,
+        };
+        open.push(ids);
+        // If Redis does not take them back, the end of the lease does.
+        let _untaken = hand.release(&open.concat()).await;
+        if parcels.is_empty() {
+            return Err(failure);
         }
+        // What is ready goes out all the same.
+        break;
     }
     Ok(parcels)
 }
