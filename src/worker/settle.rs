@@ -66,10 +66,15 @@ pub(super) async fn deliver_and_settle(
             .await;
         match settled {
             Ok(()) => break,
-            Err(error) if tries == RECORD_TRIES => tracing::warn!(
-                error = %Chain(&error), ads = delivered.answers.len(),
-                "answers of salesforce could not be recorded: their ads are reported again"
-            ),
+            Err(error) if tries == RECORD_TRIES => {
+                tracing::warn!(
+                    error = %Chain(&error), ads = delivered.answers.len(),
+                    "answers of salesforce could not be recorded: their ads are reported again"
+                );
+                // A hand that never puts them down would look like one that died.
+                let ids = delivered.answers.iter().map(|answer| answer.ad_id.clone());
+                put_down_until_later(context, &hand, ids.collect()).await;
+            }
             Err(_) => tokio::time::sleep(RECORD_AGAIN.pause(tries, chance())).await,
         }
     }
@@ -84,8 +89,8 @@ pub(super) async fn deliver_and_settle(
     }
 }
 
-/// A parcel that was put back because its contract is slow comes again after
-/// about this long.
+/// Ads that were put down because their contract is slow, or because Postgres
+/// did not take what came of them, come again after about this long.
 const BEHIND: Duration = Duration::from_secs(10);
 
 /// Puts a parcel back of which nothing was sent. What cannot be put back
@@ -100,6 +105,10 @@ pub(super) async fn abandon(context: &Context, parcel: Parcel) {
 /// The same, for ads that are not to come again at once.
 pub(super) async fn put_back(context: &Context, parcel: Parcel) {
     let (hand, ids) = forget(context, parcel).await;
+    put_down_until_later(context, &hand, ids).await;
+}
+
+async fn put_down_until_later(context: &Context, hand: &Hand, ids: Vec<String>) {
     let later = |id| (id, BEHIND.mul_f64(chance() + 0.5));
     let ids: Vec<(String, Duration)> = ids.into_iter().map(later).collect();
     match hand.retry(&ids).await {
