@@ -83,6 +83,52 @@ async fn f05_a_death_between_outbox_and_queue_loses_nothing() {
     survive_each(CAPTURE).await;
 }
 
+#[tokio::test]
+async fn f41_a_death_in_the_middle_of_a_move_counts_each_unit_once() {
+    let points = [
+        REQUEST,
+        &[Point::FenceCommitted, Point::Recording, Point::Recorded],
+    ]
+    .concat();
+    let work = async {
+        let mut moves = JoinSet::new();
+        for point in points {
+            moves.spawn_local(survive_move(point));
+        }
+        while let Some(one) = moves.join_next().await {
+            one.expect("it survives");
+        }
+    };
+    LocalSet::new().run_until(work).await;
+}
+
+/// From one contract to the other: some as they are, some under another line,
+/// which takes two records.
+const MOVE: &str = "begin; update ad_product set contract_product = 1 where ad_id <= 5; \
+    delete from ad_product where ad_id > 5; \
+    insert into ad_product select n, 'large', 1, 1 from generate_series(6, 10) n; commit";
+
+async fn survive_move(point: Point) {
+    let world = World::new(2).await;
+    world
+        .app("insert into ad_product select n, 'small', 0, 1 from generate_series(1, 10) n")
+        .await;
+    let mut reporter = world.daemon();
+    world.in_step().await;
+    reporter.sigterm();
+    assert!(reporter.ended().await.success());
+
+    let mut mover = start(&world, &format!("{point:?}:kill:1"));
+    world.app(MOVE).await;
+    let what = format!("a death at {point:?}");
+    wait_until(&what, PATIENCE, async || !mover.is_running()).await;
+    let _other = start(&world, "");
+    world.in_step().await;
+
+    let consumed = (world.consumed(0), world.consumed(1));
+    assert_eq!(consumed, (Some(0.0), Some(10.0)), "{point:?}");
+}
+
 #[test]
 fn f01_every_fail_point_is_one_at_which_something_dies() {
     let tested = [CLAIM, REQUEST, RECORD, LEASE, AFTER_A_DEATH, CAPTURE, LOOPS].concat();
@@ -139,7 +185,12 @@ async fn survive(point: Point) {
     world.app(CREATE).await;
     if !after_a_death {
         wait_until("a first report, or a death", PATIENCE, async || {
-            world.sandbox.stats().calls.iter().any(|(call, _)| call.starts_with("POST /services/data"))
+            world
+                .sandbox
+                .stats()
+                .calls
+                .keys()
+                .any(|call| call.starts_with("POST composite"))
                 || !life.daemon.is_running()
         })
         .await;

@@ -1,5 +1,6 @@
 //! What Salesforce, its edge and the network before it do to the daemon.
 
+mod by_hand;
 mod configuration;
 mod contention;
 mod culprit;

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -30,6 +31,8 @@ pub(super) struct Received {
 pub(super) enum Reply {
     /// Writes these bytes and closes the connection.
     Bytes(Vec<u8>),
+    /// Writes these bytes one by one, each this much later.
+    Drip(Vec<u8>, Duration),
     /// Closes the connection without a word.
     HangUp,
     /// Keeps the connection open and says nothing.
@@ -124,6 +127,14 @@ async fn serve(mut stream: TcpStream, handler: Arc<Handler>, log: Arc<Mutex<Vec<
             // A client that has seen enough may be gone already.
             stream.write_all(&bytes).await.ok();
             stream.shutdown().await.ok();
+        }
+        Reply::Drip(bytes, pause) => {
+            for byte in bytes {
+                if stream.write_all(&[byte]).await.is_err() {
+                    break;
+                }
+                tokio::time::sleep(pause).await;
+            }
         }
         Reply::HangUp => {}
         Reply::Silence => std::future::pending().await,

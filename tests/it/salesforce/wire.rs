@@ -8,6 +8,7 @@ use usage_sync::salesforce::{Certainty, Class, Client, Error, Pause};
 
 use super::server::{self, Reply, Server, answer, grant, gzipped, json};
 use super::{client, print, raw, record, settings};
+use crate::support::PATIENCE;
 
 const SAVED: &str = r#"[{"id":"a01xx0000004GxDAAU","success":true,"errors":[],"created":true}]"#;
 
@@ -100,6 +101,31 @@ async fn a_request_without_an_answer_in_time_means_that_nobody_knows() {
     );
 }
 
+/// Something comes all the time, and would for an hour.
+#[tokio::test]
+async fn f37_an_answer_that_drips_in_is_given_up_when_its_time_is_over() {
+    let body = format!("{SAVED}{}", " ".repeat(100_000));
+    let Reply::Bytes(bytes) = json(200, &body) else {
+        unreachable!("an answer is bytes");
+    };
+    let server =
+        Server::start(move |_| Reply::Drip(bytes.clone(), Duration::from_millis(30))).await;
+    let mut settings = settings(&server.url());
+    settings.timeout = Duration::from_secs(1);
+    let client = Client::new(&settings).unwrap();
+
+    let error = tokio::time::timeout(PATIENCE, create(&client)).await;
+
+    let error = error.expect("it is given up");
+    assert_eq!(error.certainty(), Certainty::Unknown, "{error:?}");
+    assert_eq!(
+        error.class(),
+        Class::Outage {
+            pause: Pause::Short
+        }
+    );
+}
+
 #[tokio::test]
 async fn someone_who_waits_is_told_within_his_time_also_during_a_login() {
     let server = Server::bare(|_, _| Reply::Silence).await;
@@ -114,7 +140,7 @@ async fn someone_who_waits_is_told_within_his_time_also_during_a_login() {
 }
 
 #[tokio::test]
-async fn an_answer_beyond_the_limit_is_not_read() {
+async fn f37_an_answer_beyond_the_limit_is_not_read_packed_or_not() {
     let long = " ".repeat((16 << 20) + 1);
     let inflated = gzipped(" ".repeat(64 << 20).as_bytes());
     let error_page = " ".repeat((64 << 10) + 1);

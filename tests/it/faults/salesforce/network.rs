@@ -1,7 +1,7 @@
 //! The way to Salesforce, and answers that are none; and locks that meet an
 //! edit on its way.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use usage_sync::sandbox::Effect;
@@ -247,4 +247,56 @@ async fn f49_a_slow_way_and_one_that_swallows_everything_heal() {
         .await;
     }
     assert_eq!(complaints(&daemon.log()), 2, "{}", daemon.log());
+}
+
+#[tokio::test]
+async fn f49_after_a_short_cut_reports_go_on_within_half_a_minute_as_shipped() {
+    let (world, proxy) = behind_a_proxy(1).await;
+    // The defaults of config/default.toml.
+    let daemon = world.daemon_with(&[("OUTAGE_BASE", "1s"), ("OUTAGE_MAX", "1m")]);
+    world
+        .app("insert into ad_product select n, 'small', 0, 1 from generate_series(1, 100) n")
+        .await;
+    world.in_step().await;
+
+    proxy.set(Mode::Cut);
+    world.app("update ad_product set quantity = 2").await;
+    daemon.logged("salesforce is down").await;
+    proxy.set(Mode::Pass);
+    let cleared = Instant::now();
+    world.in_step().await;
+
+    assert!(cleared.elapsed() <= Duration::from_secs(30));
+}
+
+/// A name that nobody ever has (RFC 6761, "invalid").
+#[tokio::test]
+async fn f49_a_host_that_has_no_address_is_said_once_and_captures_go_on() {
+    let world = World::new(1).await;
+    let mut daemon = world.daemon_with(&[("SALESFORCE_LOGIN_URL", "https://salesforce.invalid")]);
+    daemon.logged("no login to salesforce yet").await;
+    world
+        .app("insert into ad_product values (1, 'small', 0, 1)")
+        .await;
+    world.ad_is("1", "pending").await;
+    wait_until("some more lines", PATIENCE, async || {
+        daemon.log().matches("message=metrics").count() >= 2
+    })
+    .await;
+
+    let log = daemon.log();
+    assert!(daemon.is_running(), "{log}");
+    assert_eq!(
+        log.matches("no login to salesforce yet").count(),
+        1,
+        "{log}"
+    );
+    assert!(log.contains("salesforce.invalid"), "{log}");
+    assert!(log.contains("SALESFORCE_LOGIN_URL"), "{log}");
+
+    // Another one, which finds the name, takes up what waited.
+    daemon.sigterm();
+    assert!(daemon.ended().await.success());
+    let _other = world.daemon();
+    world.in_step().await;
 }
