@@ -183,6 +183,7 @@ impl Ledger {
     /// has.
     pub async fn adopt(&self, strangers: &[String]) -> Result<Vec<String>, Error> {
         let mut transaction = self.begin(BEGIN).await?;
+        fence::hold(&mut transaction).await?;
         let adopted = postgres::query_scalar(include_str!("ledger/adopt.sql"))
             .bind(strangers)
             .fetch_all(&mut *transaction)

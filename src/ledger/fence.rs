@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use sqlx::{Postgres, Transaction};
+use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::{
     BEGIN, BEGIN_DURABLE, Error, Ledger,
@@ -93,10 +93,7 @@ impl Ledger {
         }
 
         let known: Vec<&str> = fenced.iter().map(|(ad_id, ..)| ad_id.as_str()).collect();
-        sqlx::raw_sql(include_str!("hold.sql"))
-            .execute(&mut *transaction)
-            .await
-            .map_err(Error::of_view)?;
+        hold(&mut transaction).await?;
         // The view may be replaced at any time: nothing of it is kept.
         let rows: Vec<ReadRow> = postgres::query_as(include_str!("read.sql"))
             .bind(known)
@@ -203,6 +200,16 @@ impl Fence {
         failpoint::at(Point::FenceCommitted).await;
         Ok(())
     }
+}
+
+/// Takes the locks that reading the view needs. To be called ahead of every read
+/// in a transaction of its own or a part of one.
+pub(super) async fn hold(transaction: &mut PgConnection) -> Result<(), Error> {
+    sqlx::raw_sql(include_str!("hold.sql"))
+        .execute(transaction)
+        .await
+        .map_err(Error::of_view)?;
+    Ok(())
 }
 
 fn add(ad: &mut AdInHand, row: ReadRow) {

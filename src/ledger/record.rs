@@ -7,7 +7,7 @@ use sqlx::{Acquire as _, Postgres, Transaction};
 use super::{
     BEGIN, Error, Intent, Ledger, announce,
     doubt::{self, Doubt},
-    journal,
+    fence, journal,
 };
 use crate::{
     failpoint::{self, Point},
@@ -209,12 +209,14 @@ async fn reject(
 /// nothing.
 async fn is_readable(transaction: &mut Pg, ad_id: &str) -> Result<bool, Error> {
     let mut attempt = transaction.begin().await?;
-    let read = postgres::query(include_str!("read.sql"))
-        .persistent(false)
-        .bind(vec![ad_id])
-        .fetch_all(&mut *attempt)
-        .await
-        .map_err(Error::of_view);
+    let read = match fence::hold(&mut attempt).await {
+        Ok(()) => postgres::query(include_str!("read.sql"))
+            .bind(vec![ad_id])
+            .fetch_all(&mut *attempt)
+            .await
+            .map_err(Error::of_view),
+        Err(error) => Err(error),
+    };
     attempt.rollback().await?;
     match read {
         Ok(_) => Ok(true),

@@ -13,7 +13,7 @@ use usage_sync::outbox;
 use usage_sync::plan::{Action, Names, Operation, plan};
 
 use crate::schema::{migrated, sql};
-use crate::support::Database;
+use crate::support::{Database, PATIENCE, wait_until};
 
 const HOURS: Duration = Duration::from_hours(6);
 
@@ -418,4 +418,35 @@ async fn an_ad_that_was_queued_by_hand_is_taken_in_if_the_app_has_it() {
     assert_eq!(bench.ad("1").await, ad("pending 1/0", None, false));
     assert_eq!(bench.ad("2").await, ad("pending 1/0", None, false));
     assert_eq!(bench.count("ad").await, 2);
+}
+
+#[tokio::test]
+async fn an_ad_that_was_queued_by_hand_is_found_in_a_table_that_was_rewritten_meanwhile() {
+    let bench = bench().await;
+    sql(&bench.app, "insert into line values (1, 'a', 'C', 1)").await;
+    let mut migration = bench.app.begin().await.unwrap();
+    sqlx::raw_sql("alter table line add column at timestamptz default clock_timestamp()")
+        .execute(&mut *migration)
+        .await
+        .unwrap();
+
+    let committed = async {
+        let waits = "select exists (select from pg_locks where not granted)";
+        wait_until("the ledger to wait", PATIENCE, async || {
+            sqlx::query_scalar(waits)
+                .fetch_one(&bench.app)
+                .await
+                .unwrap()
+        })
+        .await;
+        migration.commit().await.unwrap();
+    };
+    let strangers = [String::from("1")];
+    let (adopted, ()) = tokio::join!(bench.ledger.adopt(&strangers), committed);
+
+    // Either it gave way to the migration or it saw what the migration made.
+    match adopted {
+        Ok(adopted) => assert_eq!(adopted, ["1"]),
+        Err(error) => assert_eq!(error.code().as_deref(), Some("55P03")),
+    }
 }
