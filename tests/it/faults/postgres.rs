@@ -407,3 +407,38 @@ async fn f48_an_ad_whose_id_no_index_takes_is_put_aside_and_seen() {
         .unwrap();
     assert_eq!(rejected, 1);
 }
+
+#[tokio::test]
+async fn f48_an_ad_whose_answer_is_not_recorded_is_put_down_for_a_while() {
+    let world = World::new(1).await;
+    let daemon = world.daemon();
+    world
+        .app(
+            "create function full_disk() returns trigger language plpgsql as \
+             $$ begin raise exception 'no space left on device' using errcode = '53100'; end $$",
+        )
+        .await;
+    world
+        .app(
+            "create trigger full_disk before insert on usage_sync.record \
+             execute function full_disk()",
+        )
+        .await;
+    world
+        .app("insert into ad_product values (1, 'small', 0, 1)")
+        .await;
+    daemon.logged("could not be recorded").await;
+
+    // It waits like any ad that is tried again, and in nobody's hand.
+    wait_until("the ad to be put down", PATIENCE, async || {
+        let (_, status) = world.command(&["status", "--json"]).await;
+        let status: Value = serde_json::from_str(&status).unwrap_or_default();
+        status["queue"]["retry"] == 1 && status["queue"]["claimed"] == 0
+    })
+    .await;
+    world
+        .app("drop trigger full_disk on usage_sync.record")
+        .await;
+    world.in_step().await;
+    assert_eq!(world.sandbox.stats().records.created, 1);
+}

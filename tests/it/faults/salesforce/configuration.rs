@@ -213,3 +213,25 @@ async fn f38_one_ad_that_is_still_refused_does_not_keep_the_others_waiting() {
     .await;
     daemon.logged("salesforce takes reports again").await;
 }
+
+#[tokio::test]
+async fn f38_two_ads_that_come_together_and_are_refused_alike_are_rejected_and_stop_no_other() {
+    let world = World::new(1).await;
+    let words = "No such column 'Colour__c' on sobject of type Usage__c";
+    for method in ["POST", "PATCH"] {
+        let own = refusal("INVALID_FIELD", words, &["13:small", "14:small"]);
+        world.sandbox.fault(fault(method, "/composite", "", own));
+    }
+    let daemon = world.daemon_with(&QUICK);
+
+    world
+        .app("insert into ad_product values (13, 'small', 0, 1), (14, 'small', 0, 1)")
+        .await;
+    daemon.logged("INVALID_FIELD").await;
+    world
+        .app("insert into ad_product select n, 'small', 0, 1 from generate_series(15, 20) n")
+        .await;
+    world.ad_is("20", "reported").await;
+    world.ad_is("13", "rejected").await;
+    world.ad_is("14", "rejected").await;
+}
