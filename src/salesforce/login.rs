@@ -76,6 +76,7 @@ impl Error {
             Self::Refused { code, description } if self.class() == Class::Configuration => {
                 Some(remedy::of_login(code, description))
             }
+            Self::Wire(wire::Error::Unreachable { .. }) => Some(remedy::UNREACHABLE),
             _ => None,
         }
     }

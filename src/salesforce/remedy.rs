@@ -47,6 +47,10 @@ pub(super) fn of_code(code: Code) -> Option<&'static str> {
     })
 }
 
+/// What to do about a login host that has no address or takes no connection.
+pub(super) const UNREACHABLE: &str = "compare SALESFORCE_LOGIN_URL with the org's address, and see that this machine \
+     finds that host and may connect to it; it goes on by itself";
+
 /// What to do about a refused login. Causes are those of Salesforce Help, "OAuth
 /// Authorization Flow Errors"; `invalid_grant` alone has a dozen, told apart by
 /// the description only.
