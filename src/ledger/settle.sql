@@ -27,7 +27,10 @@ set token = null,
     attempts = case answer.state when 'pending' then ad.attempts + answer.attempt else 0 end,
     suspicions = case answer.state when 'pending' then ad.suspicions + answer.suspicion else 0 end,
     alone = answer.state <> 'reported' and (ad.alone or answer.alone),
-    retry_at = case answer.state when 'rejected' then clock_timestamp() + make_interval(secs => $8) end,
+    -- A newer version waits for nothing: with a time here the sweep would pass it over.
+    retry_at = case
+        when answer.state = 'rejected' and ad.version <= answer.version
+        then clock_timestamp() + make_interval(secs => $8) end,
     error_code = answer.code,
     error_message = answer.message
 from answer

@@ -330,6 +330,26 @@ async fn a_change_while_in_hand_keeps_the_ad_pending() {
 }
 
 #[tokio::test]
+async fn a_rejection_of_an_older_version_does_not_make_the_newer_one_wait() {
+    let bench = bench().await;
+    bench
+        .change("insert into line values (1, 'a', 'C', 1)", &["1"])
+        .await;
+    let hand = bench.hand(&["1"]).await;
+    bench.change("update line set units = 2", &["1"]).await;
+
+    hand.record(&bench.ledger, rejected(), refused).await;
+
+    let (state, _, _) = bench.ad("1").await;
+    assert_eq!(state, "pending 2/1");
+    let waits: bool = sqlx::query_scalar("select retry_at is not null from usage_sync.ad")
+        .fetch_one(&bench.app)
+        .await
+        .unwrap();
+    assert!(!waits, "the sweep passes over ads that have a time to wait for");
+}
+
+#[tokio::test]
 async fn tries_are_counted_until_the_next_change() {
     let bench = bench().await;
     bench
