@@ -346,7 +346,10 @@ async fn a_rejection_of_an_older_version_does_not_make_the_newer_one_wait() {
         .fetch_one(&bench.app)
         .await
         .unwrap();
-    assert!(!waits, "the sweep passes over ads that have a time to wait for");
+    assert!(
+        !waits,
+        "the sweep passes over ads that have a time to wait for"
+    );
 }
 
 #[tokio::test]

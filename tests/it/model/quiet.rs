@@ -122,10 +122,11 @@ async fn look(stage: &Stage) -> Result<Look, Failed> {
 }
 
 /// What the daemons still have to do, or did not clear away. A fencing token
-/// alone is neither: a hand that had nothing to send may have died with it. A
-/// rejected ad may
-/// be in hand, since it is tried again by itself, and its records may be in
-/// doubt: a refusal does not tell whether an earlier request went through.
+/// alone is neither: a hand that had nothing to send may have died with it. It
+/// does no harm: all it does is make the next hand look for an intent of the
+/// dead one, and there is none. A rejected ad may be in hand, since it is tried
+/// again by itself, and its records may be in doubt: a refusal does not tell
+/// whether an earlier request went through.
 async fn unfinished(app: &PgPool) -> Result<Vec<(&'static str, u64)>, Failed> {
     let counts = [
         ("changes in the outbox", "change"),

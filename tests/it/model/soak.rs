@@ -26,9 +26,11 @@ const LINES_EACH: usize = 300;
 pub(super) struct Tally {
     pub(super) histories: u64,
     steps: u64,
+    /// How often each kind was set up.
     faults: BTreeMap<Kind, u64>,
     calls: u64,
-    hits: u64,
+    /// How many calls of Salesforce each kind struck.
+    hits: BTreeMap<Kind, u64>,
     records: u64,
 }
 
@@ -37,10 +39,12 @@ impl Tally {
         self.histories += other.histories;
         self.steps += other.steps;
         self.calls += other.calls;
-        self.hits += other.hits;
         self.records += other.records;
         for (kind, times) in other.faults {
             *self.faults.entry(kind).or_default() += times;
+        }
+        for (kind, calls) in other.hits {
+            *self.hits.entry(kind).or_default() += calls;
         }
     }
 }
@@ -48,14 +52,18 @@ impl Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let faults: u64 = self.faults.values().sum();
+        let hits: u64 = self.hits.values().sum();
         write!(
             f,
             "{} histories, {} steps, {faults} faults, {} calls of Salesforce, {} of \
              them struck, {} records written",
-            self.histories, self.steps, self.calls, self.hits, self.records
+            self.histories, self.steps, self.calls, hits, self.records
         )?;
         for (kind, times) in &self.faults {
             write!(f, "\n  {:<24}{times:>6}", kind.name())?;
+            if let Some(calls) = self.hits.get(kind) {
+                write!(f, "  struck {calls} calls")?;
+            }
         }
         Ok(())
     }

@@ -29,6 +29,11 @@ use crate::support::{Daemon, Database, Mode, Proxy, World};
 /// machine.
 const APP_WAITS: Duration = Duration::from_secs(15);
 
+/// A daemon gives up on a request after this long. One that a stalled wire held
+/// back for longer never arrives: it might land after the daemon's landing
+/// window, and Salesforce promises that none does.
+const GIVEN_UP: Duration = Duration::from_secs(2);
+
 pub(super) struct Stage {
     pub(super) database: Database,
     pub(super) redis: Redis,
@@ -46,8 +51,8 @@ pub(super) struct Stage {
     plans: HashMap<usize, u64>,
     /// How often each kind of fault was set up.
     pub(super) struck: BTreeMap<Kind, u64>,
-    /// Calls of Salesforce that met a fault of the sandbox.
-    pub(super) hits: u64,
+    /// Calls of Salesforce that met a fault of the sandbox, by its kind.
+    pub(super) hits: BTreeMap<Kind, u64>,
 }
 
 impl Stage {
@@ -85,7 +90,7 @@ impl Stage {
             begun: HashMap::new(),
             plans: HashMap::new(),
             struck: BTreeMap::new(),
-            hits: 0,
+            hits: BTreeMap::new(),
         }
     }
 
@@ -108,8 +113,10 @@ impl Stage {
                 self.begin(*number, fault).await
             }
             Step::End(number, fault) => {
-                if let Some(begun) = self.begun.remove(number) {
-                    sleep_until((begun + least(fault)).into()).await;
+                let begun = self.begun.remove(number).unwrap_or_else(Instant::now);
+                sleep_until((begun + least(fault)).into()).await;
+                if fault.kind == Kind::SalesforceStall && begun.elapsed() > GIVEN_UP {
+                    self.salesforce_wire.reset_connections();
                 }
                 self.end(*number, fault).await
             }
@@ -182,7 +189,7 @@ impl Stage {
 
     async fn end(&mut self, number: usize, fault: &Fault) -> Result<(), Failed> {
         if let Some(plan) = self.plans.remove(&number) {
-            self.hits += self.sandbox.fault_hits(plan);
+            *self.hits.entry(fault.kind).or_default() += self.sandbox.fault_hits(plan);
             self.sandbox.end_fault(plan);
         }
         match fault.place {

@@ -143,6 +143,7 @@ async fn serve(mut client: TcpStream, mut state: watch::Receiver<State>) {
             to_server,
             Direction::Requests,
             is_new,
+            known_resets,
             state.clone(),
         );
         let replies = pump(
@@ -150,6 +151,7 @@ async fn serve(mut client: TcpStream, mut state: watch::Receiver<State>) {
             to_client,
             Direction::Replies,
             is_new,
+            known_resets,
             state.clone(),
         );
         let dies = async {
@@ -185,18 +187,23 @@ async fn pump(
     mut to: impl AsyncWrite + Unpin,
     direction: Direction,
     is_new: bool,
+    known_resets: u32,
     mut state: watch::Receiver<State>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let length = from.read(&mut buffer).await?;
-        let Ok(mode) = state
-            .wait_for(|state| state.mode != Mode::Stall)
+        let Ok((mode, resets)) = state
+            .wait_for(|state| state.mode != Mode::Stall || state.resets != known_resets)
             .await
-            .map(|state| state.mode)
+            .map(|state| (state.mode, state.resets))
         else {
             return Ok(());
         };
+        // Whatever was held back is lost with its connection.
+        if resets != known_resets {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
         if let Mode::Delay(delay) = mode {
             sleep(delay).await;
         }
