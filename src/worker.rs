@@ -638,7 +638,8 @@ async fn recover_ids(context: &Context) -> usize {
             "queued ads anew that redis had lost"
         );
     }
-    if recovered.emptied {
+    // Who died may have made ads pending without telling Redis of them.
+    if recovered.emptied || recovered.expired > 0 {
         context.sweep.notify_one();
     }
     if recovered.expired + recovered.due + recovered.lost > 0 {

@@ -33,8 +33,9 @@ const RECORD: &[Point] = &[
     Point::PutDown,
     Point::Retried,
     Point::Released,
-    Point::Abandoned,
 ];
+/// Only reached by whoever has ads made ready that cannot be sent.
+const GIVEN_BACK: &[Point] = &[Point::Abandoned];
 const LEASE: &[Point] = &[Point::Renewing, Point::Renewed];
 /// Only reached by whoever takes over from the dead.
 const AFTER_A_DEATH: &[Point] = &[Point::FenceTakenOver, Point::LookedUp, Point::Recovered];
@@ -71,6 +72,42 @@ async fn f02_a_death_around_a_request_makes_nothing_double() {
 #[tokio::test]
 async fn f03_a_death_between_answer_and_queue_makes_nothing_double() {
     survive_each(RECORD).await;
+}
+
+#[tokio::test]
+async fn f03_a_death_while_what_was_not_sent_is_given_back_loses_nothing() {
+    let world = World::new(1).await;
+    world.sandbox.fault(Plan {
+        method: Some(String::from("POST")),
+        path: Some(String::from("/composite/sobjects")),
+        times: Some(1),
+        ..Plan::always(Effect::Delay { ms: 5000 })
+    });
+    world
+        .app("insert into ad_product select n, 'small', 0, 1 from generate_series(1, 40) n")
+        .await;
+    let mut dying = world.daemon_with(&[
+        ("FAILPOINT", "Abandoned:kill"),
+        ("WORKER_BATCH_SIZE", "10"),
+        ("SALESFORCE_MAX_CONCURRENCY", "2"),
+    ]);
+    wait_until(
+        "one parcel on its way and one ready",
+        PATIENCE,
+        async || {
+            let intents = sqlx::query_scalar("select count(*) from usage_sync.intent");
+            let intents: i64 = intents.fetch_one(&world.pool).await.unwrap_or(0);
+            intents >= 2 && world.sandbox.stats().in_flight > 0
+        },
+    )
+    .await;
+
+    dying.sigterm();
+    assert_eq!(dying.ended().await.signal(), Some(6), "{}", dying.log());
+    let _other = start(&world, "");
+
+    world.in_step().await;
+    assert_eq!(world.sandbox.stats().records.created, 40);
 }
 
 #[tokio::test]
@@ -131,7 +168,17 @@ async fn survive_move(point: Point) {
 
 #[test]
 fn f01_every_fail_point_is_one_at_which_something_dies() {
-    let tested = [CLAIM, REQUEST, RECORD, LEASE, AFTER_A_DEATH, CAPTURE, LOOPS].concat();
+    let tested = [
+        CLAIM,
+        REQUEST,
+        RECORD,
+        GIVEN_BACK,
+        LEASE,
+        AFTER_A_DEATH,
+        CAPTURE,
+        LOOPS,
+    ]
+    .concat();
 
     for point in Point::ALL {
         assert!(tested.contains(point), "nothing dies at {point:?}");
@@ -183,19 +230,6 @@ async fn survive(point: Point) {
     let mut life = Life::new(&world, point, orders);
 
     world.app(CREATE).await;
-    if !after_a_death {
-        wait_until("a first report, or a death", PATIENCE, async || {
-            world
-                .sandbox
-                .stats()
-                .calls
-                .keys()
-                .any(|call| call.starts_with("POST composite"))
-                || !life.daemon.is_running()
-        })
-        .await;
-        fail_probes(&world);
-    }
     if after_a_death {
         life.dies().await;
         world.app("delete from ad_product where ad_id > 20").await;
@@ -240,16 +274,6 @@ fn unsettle(world: &World) {
             ..Plan::always(effect)
         });
     }
-}
-
-/// Two: that of the delivery, which makes a failed call no single ad's fault, and
-/// the first one of the gate. Before the first report a GET asks for the place.
-fn fail_probes(world: &World) {
-    world.sandbox.fault(Plan {
-        method: Some(String::from("GET")),
-        times: Some(2),
-        ..Plan::always(Effect::HtmlPage { status: 503 })
-    });
 }
 
 /// Daemons, one after the other.
