@@ -38,7 +38,7 @@ use crate::{
     ledger::Ledger,
     metrics::Metrics,
     place::{Place, Standing},
-    queue::Queue,
+    queue::{Error as QueueError, Queue},
     salesforce::{Client, Error as SalesforceError},
     shutdown::Shutdown,
     telemetry::Chain,
@@ -129,6 +129,8 @@ pub struct Worker {
     standing: watch::Receiver<Standing>,
     witness: Arc<Witness>,
     redis: Trouble,
+    /// That of recovery, which asks Redis also while nothing is claimed.
+    redis_recovery: Trouble,
     postgres: Trouble,
     in_flight: usize,
     preparing: bool,
@@ -165,7 +167,7 @@ enum Event {
     Abandoned,
     Probed(Result<(), SalesforceError>),
     /// So many ads wait to be handled alone.
-    Recovered(usize),
+    Recovered(Result<usize, QueueError>),
     PutBack,
     Verified(Option<SalesforceError>),
 }
@@ -177,6 +179,7 @@ impl Worker {
             gate: Gate::new(context.options.outage),
             standing: context.place.standing(),
             redis: context.queue.trouble(),
+            redis_recovery: context.queue.trouble(),
             postgres: context.postgres.clone(),
             witness: Arc::default(),
             context: Arc::new(context),
@@ -478,11 +481,18 @@ impl Worker {
                 self.answered(Sent::Straggler, Some(trouble)).await;
             }
             Event::Abandoned | Event::PutBack | Event::Verified(None) => {}
-            Event::Recovered(suspects) => {
+            Event::Recovered(Ok(suspects)) => {
+                if self.redis_recovery.over() {
+                    self.context.sweep.notify_one();
+                }
                 self.alone.wait(suspects);
                 if suspects > 0 {
                     self.look_now();
                 }
+            }
+            // The next tick comes soon enough.
+            Event::Recovered(Err(error)) => {
+                self.redis_recovery.met(&error);
             }
         }
     }
@@ -620,11 +630,8 @@ impl Worker {
 
 /// Brings back what waits for nobody; answers how many ads wait to be handled
 /// alone.
-async fn recover_ids(context: &Context) -> usize {
-    // A Redis that cannot be reached is said where ids are claimed.
-    let Ok(recovered) = context.queue.recover().await else {
-        return 0;
-    };
+async fn recover_ids(context: &Context) -> Result<usize, QueueError> {
+    let recovered = context.queue.recover().await?;
     failpoint::at(Point::Recovered).await;
     if recovered.expired > 0 {
         tracing::warn!(
@@ -645,7 +652,7 @@ async fn recover_ids(context: &Context) -> usize {
     if recovered.expired + recovered.due + recovered.lost > 0 {
         context.pushed.notify_one();
     }
-    recovered.suspects
+    Ok(recovered.suspects)
 }
 
 /// An id for the log: whatever somebody pushed, not more than a line of it.
