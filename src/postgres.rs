@@ -97,15 +97,28 @@ pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Error> 
         .unwrap_or_else(|_| Err(Error::Io(io::ErrorKind::TimedOut.into())))
 }
 
-/// Begins a transaction with this statement.
+/// Begins a transaction with this statement. Connections that died together
+/// while nobody used them show one after the other, and are no outage as long as
+/// a new one can be had.
 pub(crate) async fn begin(
     pool: &PgPool,
     how: &'static str,
 ) -> Result<Transaction<'static, Postgres>, Error> {
-    match pool.begin_with(how).await {
-        Err(Error::PoolTimedOut) => Err(cause(pool).await),
-        begun => begun,
+    for _ in 0..pool.options().get_max_connections() {
+        match pool.begin_with(how).await {
+            Err(error) if is_dead(&error) => {}
+            Err(Error::PoolTimedOut) => return Err(cause(pool).await),
+            begun => return begun,
+        }
     }
+    pool.begin_with(how).await
+}
+
+/// Whether the connection ended, or the server ended it (57P01, PostgreSQL:
+/// Appendix A, Error Codes).
+fn is_dead(error: &Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(error, Error::Io(_)) || code.as_deref() == Some("57P01")
 }
 
 /// A statement without a name.

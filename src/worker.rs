@@ -163,11 +163,10 @@ enum Event {
         contracts: HashSet<String>,
         landed: settle::Landed,
     },
-    /// A parcel was not sent since the lease of its ads was over.
-    Abandoned,
     Probed(Result<(), SalesforceError>),
     /// So many ads wait to be handled alone.
     Recovered(Result<usize, QueueError>),
+    /// A parcel was given back unsent.
     PutBack,
     Verified(Option<SalesforceError>),
 }
@@ -431,7 +430,7 @@ impl Worker {
             let context = Arc::clone(&self.context);
             self.spawn(watchdog::PATIENCE, "putting back", async move {
                 settle::abandon(&context, parcel).await;
-                Event::Abandoned
+                Event::PutBack
             });
         }
         None
@@ -480,7 +479,7 @@ impl Worker {
             Event::Verified(Some(trouble)) => {
                 self.answered(Sent::Straggler, Some(trouble)).await;
             }
-            Event::Abandoned | Event::PutBack | Event::Verified(None) => {}
+            Event::PutBack | Event::Verified(None) => {}
             Event::Recovered(Ok(suspects)) => {
                 if self.redis_recovery.over() {
                     self.context.sweep.notify_one();
