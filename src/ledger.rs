@@ -75,6 +75,8 @@ pub(crate) async fn answered<T, E: From<Error>>(
         .map_err(silent)?
 }
 
+type Pg = Transaction<'static, Postgres>;
+
 /// How things stand.
 #[derive(Debug, Clone, Copy, PartialEq, sqlx::FromRow)]
 pub struct Overview {
@@ -175,7 +177,7 @@ impl Ledger {
         Ok(batch)
     }
 
-    async fn begin(&self, how: &'static str) -> Result<Transaction<'static, Postgres>, Error> {
+    async fn begin(&self, how: &'static str) -> Result<Pg, Error> {
         postgres::begin(&self.pool, how).await.map_err(Error::from)
     }
 
@@ -195,10 +197,7 @@ impl Ledger {
 }
 
 /// Tells the app of those ads whose state is another one now.
-async fn announce(
-    transaction: &mut Transaction<'static, Postgres>,
-    settled: &[(String, bool)],
-) -> Result<(), Error> {
+async fn announce(transaction: &mut Pg, settled: &[(String, bool)]) -> Result<(), Error> {
     let changed: Vec<&str> = settled
         .iter()
         .filter(|(_, changed)| *changed)

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Map, Value};
 
-use super::{Error, record::Pg};
+use super::{Error, Pg};
 use crate::{
     plan::{Operation, members},
     postgres,

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::PgConnection;
 
 use super::{
-    BEGIN, BEGIN_DURABLE, Error, Ledger,
+    BEGIN, BEGIN_DURABLE, Error, Ledger, Pg,
     doubt::{self, Doubt, Intended},
 };
 use crate::{
@@ -47,7 +47,7 @@ pub struct Intent {
 /// A transaction that has fenced and read some ads and awaits the intents.
 #[derive(Debug)]
 pub struct Fence {
-    transaction: Transaction<'static, Postgres>,
+    transaction: Pg,
     ads: Vec<AdInHand>,
 }
 

@@ -2,10 +2,10 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use sqlx::{Acquire as _, Postgres, Transaction};
+use sqlx::Acquire as _;
 
 use super::{
-    BEGIN, Error, Intent, Ledger, announce,
+    BEGIN, Error, Intent, Ledger, Pg, announce,
     doubt::{self, Doubt},
     fence, journal,
 };
@@ -225,7 +225,6 @@ async fn is_readable(transaction: &mut Pg, ad_id: &str) -> Result<bool, Error> {
     }
 }
 
-pub(super) type Pg = Transaction<'static, Postgres>;
 type Entry<'a> = (&'a Answer, &'a Operation, &'a Outcome);
 
 /// The operations of some answers whose outcome is such.

@@ -13,11 +13,8 @@ use serde::Deserialize;
 use super::class::{Certainty, Class, Pause};
 use super::code::{self, Code, Purpose};
 use super::names::Names;
-use super::{login, remedy, wire};
-
-/// The longest text of Salesforce's that is kept, in bytes. Messages may quote
-/// a value, which can be 131,072 characters long.
-const MESSAGE_LIMIT: usize = 512;
+use super::wire::{self, cut};
+use super::{login, remedy};
 
 /// Why a request as a whole did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -303,19 +300,4 @@ impl Entry {
 /// does not exist or is not accessible").
 fn is_empty_address(message: &str) -> bool {
     message.contains("requested resource does not exist")
-}
-
-/// At most [`MESSAGE_LIMIT`] bytes of a text, whole characters, trimmed:
-/// messages about a query begin with a newline.
-pub(super) fn cut(text: String) -> String {
-    let trimmed = text.trim();
-    if trimmed.len() <= MESSAGE_LIMIT {
-        return if trimmed.len() == text.len() {
-            text
-        } else {
-            trimmed.to_owned()
-        };
-    }
-    let end = trimmed.floor_char_boundary(MESSAGE_LIMIT);
-    trimmed[..end].to_owned()
 }

@@ -11,12 +11,10 @@ use serde::Deserialize;
 use url::Url;
 
 use super::class::{Class, Pause};
-use super::error::cut;
 use super::id;
 use super::jwt::Signer;
 use super::remedy;
-use super::session::{Identity, Session};
-use super::wire::{self, Wire};
+use super::wire::{self, Wire, cut};
 use crate::settings;
 
 /// Why there is no token.
@@ -80,6 +78,25 @@ impl Error {
             _ => None,
         }
     }
+}
+
+/// Who we are to Salesforce, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The org's id, 18 characters.
+    pub org_id: String,
+    /// The integration user's id, 18 characters.
+    pub user_id: String,
+    /// Where the org's API is.
+    pub instance_url: Url,
+}
+
+/// One token and what came with it.
+#[derive(Debug)]
+pub(super) struct Session {
+    /// Marked sensitive, so it prints as such.
+    pub(super) authorization: HeaderValue,
+    pub(super) identity: Identity,
 }
 
 /// Asks for tokens.

@@ -7,30 +7,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use reqwest::header::HeaderValue;
-use url::Url;
-
-use super::login::{self, Login};
+use super::login::{self, Login, Session};
 use super::wire::Wire;
-
-/// Who we are to Salesforce, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// The org's id, 18 characters.
-    pub org_id: String,
-    /// The integration user's id, 18 characters.
-    pub user_id: String,
-    /// Where the org's API is.
-    pub instance_url: Url,
-}
-
-/// One token and what came with it.
-#[derive(Debug)]
-pub(super) struct Session {
-    /// Marked sensitive, so it prints as such.
-    pub(super) authorization: HeaderValue,
-    pub(super) identity: Identity,
-}
 
 /// The current session.
 pub(super) struct Sessions {

@@ -26,6 +26,10 @@ const ERROR_BODY_LIMIT: usize = 64 << 10;
 /// connection, so that a request is not sent into a closed one.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
+/// The longest text of Salesforce's that is kept, in bytes. Messages may quote
+/// a value, which can be 131,072 characters long.
+const MESSAGE_LIMIT: usize = 512;
+
 /// Why there is no answer that can be relied on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -247,4 +251,19 @@ fn unanswered(host: String, source: reqwest::Error) -> Error {
         host,
         source: source.without_url(),
     }
+}
+
+/// At most [`MESSAGE_LIMIT`] bytes of a text, whole characters, trimmed:
+/// messages about a query begin with a newline.
+pub(super) fn cut(text: String) -> String {
+    let trimmed = text.trim();
+    if trimmed.len() <= MESSAGE_LIMIT {
+        return if trimmed.len() == text.len() {
+            text
+        } else {
+            trimmed.to_owned()
+        };
+    }
+    let end = trimmed.floor_char_boundary(MESSAGE_LIMIT);
+    trimmed[..end].to_owned()
 }
