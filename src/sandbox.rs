@@ -28,6 +28,7 @@ mod control;
 mod cursors;
 mod fault;
 mod id;
+mod incoming;
 mod input;
 mod keys;
 mod oauth;

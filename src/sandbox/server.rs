@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 
 use super::connection::Knife;
 use super::control;
+use super::incoming::Incoming;
 use super::oauth::Form;
 use super::org::Circumstances;
 use super::refusal::Refusal;
@@ -32,16 +33,6 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .with_state(service)
 }
 
-/// A request as it came, its body unpacked.
-#[derive(Debug, Clone)]
-pub(crate) struct Incoming {
-    method: String,
-    path: String,
-    query: String,
-    headers: HeaderMap,
-    body: Bytes,
-}
-
 /// Carries out the requests that were withheld, in the order in which they came.
 pub(crate) async fn land(service: &Arc<Service>) {
     let withheld = std::mem::take(&mut *lock(&service.withheld));
@@ -54,35 +45,6 @@ pub(crate) async fn land(service: &Arc<Service>) {
 struct Answer {
     reply: Reply,
     headers: Vec<(&'static str, String)>,
-}
-
-impl Incoming {
-    fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).and_then(|value| value.to_str().ok())
-    }
-
-    fn target(&self) -> String {
-        if self.query.is_empty() {
-            self.path.clone()
-        } else {
-            format!("{}?{}", self.path, self.query)
-        }
-    }
-
-    /// `Bearer …` or `OAuth …`; both are taken.
-    fn token(&self) -> Result<Option<&str>, Refusal> {
-        let Some(header) = self.header("authorization") else {
-            return Ok(None);
-        };
-        match header.split_once(' ') {
-            Some((scheme, token))
-                if ["bearer", "oauth"].contains(&scheme.to_ascii_lowercase().as_str()) =>
-            {
-                Ok(Some(token.trim()))
-            }
-            _ => Err(Refusal::new("INVALID_AUTH_HEADER", "INVALID_HEADER_TYPE").status(401)),
-        }
-    }
 }
 
 impl From<Reply> for Answer {

@@ -14,10 +14,10 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::fault::Faults;
+use super::incoming::Incoming;
 use super::oauth::Access;
 use super::org::{Circumstances, Org};
 use super::rest::{self, Call, Reply};
-use super::server::Incoming;
 use super::stats::Stats;
 use super::store::Key;
 
