@@ -96,7 +96,8 @@ pub struct Recovered {
     pub expired: usize,
     /// Ids whose backoff was over.
     pub due: usize,
-    /// Ids that the list had lost.
+    /// Ids that the list had lost. Those for which there was no room are to be
+    /// offered again.
     pub lost: usize,
     /// Redis had lost its memory: everything pending must be offered again.
     pub emptied: bool,
@@ -262,7 +263,7 @@ impl Queue {
         let (expired, due, lost, emptied, suspects): (usize, usize, usize, usize, usize) = self
             .call("recover", || {
                 let mut call = self.with_keys(&self.scripts.recover);
-                call.key(&self.keys.filled).arg(IDS_A_CALL);
+                call.key(&self.keys.filled).arg(IDS_A_CALL).arg(self.max);
                 call
             })
             .await?;

@@ -644,8 +644,9 @@ async fn recover_ids(context: &Context) -> Result<usize, QueueError> {
             "queued ads anew that redis had lost"
         );
     }
-    // Who died may have made ads pending without telling Redis of them.
-    if recovered.emptied || recovered.expired > 0 {
+    // Who died may have made ads pending without telling Redis of them, and what
+    // Redis had lost may have found no room.
+    if recovered.emptied || recovered.expired + recovered.lost > 0 {
         context.sweep.notify_one();
     }
     if recovered.expired + recovered.due + recovered.lost > 0 {

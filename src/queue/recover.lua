@@ -1,10 +1,12 @@
 --[[
   Brings to the tail what waits for nobody: ids whose lease ran out (their
   worker died), ids whose backoff is over, and ids that the set calls queued
-  though the list has lost them (an evicted key).
+  though the list has lost them (an evicted key). Others may have come
+  meanwhile: those of the lost for which there is no room are forgotten, and are
+  offered again by the sweep.
 
   KEYS  queue, queued, claimed, retry, suspects, deaths, filled
-  ARGV  most ids a time
+  ARGV  most ids a time, most ids in Redis
   Returns the numbers of expired leases, of due retries, of lost ids, whether
   Redis had lost its memory since the last call (1) or not (0), and the number
   of suspects.
@@ -31,12 +33,16 @@ end
 
 -- With an empty list the set holds nothing but suspects and ids in hand.
 local lost, put_aside = 0, redis.call('ZCARD', suspects)
-if redis.call('LLEN', queue) == 0
-    and redis.call('SCARD', queued) > redis.call('ZCARD', claimed) + put_aside
-then
+local in_hand = redis.call('ZCARD', claimed)
+if redis.call('LLEN', queue) == 0 and redis.call('SCARD', queued) > in_hand + put_aside then
+    local room = tonumber(ARGV[2]) - in_hand - redis.call('ZCARD', retry) - put_aside
     for _, id in ipairs(redis.call('SMEMBERS', queued)) do
         if not redis.call('ZSCORE', claimed, id) and not redis.call('ZSCORE', suspects, id) then
-            redis.call('RPUSH', queue, id)
+            if lost < room then
+                redis.call('RPUSH', queue, id)
+            else
+                redis.call('SREM', queued, id)
+            end
             lost = lost + 1
         end
     end

@@ -5,7 +5,10 @@ use std::error::Error as _;
 use redis::AsyncCommands;
 use usage_sync::queue::{Health, Server};
 
-use super::{Bench, LONG, OVER, bench, claimed, connect, depth, ids, open, recover_expired, taken};
+use super::{
+    Bench, LONG, OVER, bench, bench_with, claimed, connect, depth, ids, open, recover_expired,
+    taken,
+};
 use crate::support::{self, PATIENCE, wait_until};
 use usage_sync::local::RedisOptions;
 use usage_sync::queue::Error;
@@ -28,6 +31,32 @@ async fn ids_come_back_when_redis_has_lost_the_list_alone() {
     assert_eq!(back, ["2", "3"]);
     queue.done(&hand, &hand.ids).await.unwrap();
     assert_eq!(depth(&queue).await, (0, 2, 0));
+}
+
+#[tokio::test]
+async fn ids_that_come_back_take_no_more_room_than_there_is() {
+    let Bench {
+        server: _server,
+        queue,
+        mut other,
+    } = bench_with(4, RedisOptions::default()).await;
+    queue.enqueue(&ids(["1", "2", "3", "4"])).await.unwrap();
+    () = other.del("{usage-sync}:queue").await.unwrap();
+    queue.enqueue(&ids(["5"])).await.unwrap();
+    let hand = taken(&queue, 10).await.unwrap();
+    assert_eq!(hand.ids, ["5"]);
+
+    assert_eq!(queue.recover().await.unwrap().lost, 4);
+
+    assert_eq!(depth(&queue).await, (3, 1, 0));
+    // The one that found no room is unknown now, so a sweep can offer it.
+    let all = ids(["1", "2", "3", "4"]);
+    assert_eq!(queue.offer(&all).await.unwrap(), 1);
+    queue.done(&hand, &hand.ids).await.unwrap();
+    assert_eq!(queue.offer(&all).await.unwrap(), 0);
+    let mut back = claimed(&queue, 10).await;
+    back.sort();
+    assert_eq!(back, all);
 }
 
 #[tokio::test]
