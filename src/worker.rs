@@ -4,20 +4,24 @@
 //! what Salesforce was last told, and sends the difference. One loop owns all
 //! state and only ever waits; claiming and delivering run as tasks, which are
 //! never cancelled while the process lives, so no id is dropped on the floor.
+//! What it starts stands in `claiming` and `sending`, how that ends in `events`.
 
 mod alone;
+mod claiming;
 mod deliver;
+mod events;
 mod gate;
 mod hand;
 mod pace;
 mod parcel;
 mod prepare;
+mod recovery;
 mod say;
+mod sending;
 mod settle;
 mod verify;
 
 use std::{
-    collections::HashSet,
     sync::{Arc, Weak},
     time::{Duration, Instant},
 };
@@ -33,19 +37,19 @@ pub use hand::Hand;
 pub use parcel::{Lanes, PlannedAd, contracts, pack};
 
 use crate::{
-    backoff::{Backoff, chance},
+    backoff::Backoff,
     failpoint::{self, Point},
     ledger::Ledger,
     metrics::Metrics,
     place::{Place, Standing},
-    queue::{Error as QueueError, Queue},
-    salesforce::{Client, Error as SalesforceError},
+    queue::Queue,
+    salesforce::Client,
     shutdown::Shutdown,
-    telemetry::Chain,
     trouble::Trouble,
     watchdog::{self, Watchdog},
 };
 use alone::Alone;
+use events::Event;
 use prepare::Parcel;
 
 /// An empty queue is looked at this often at first, and ever less often while
@@ -57,17 +61,6 @@ const IDLE_LOOK: Backoff = Backoff {
 
 /// Expired leases and due retries are brought back this often.
 const RECOVER_EVERY: Duration = Duration::from_millis(250);
-
-/// Ads that are tried while the gate is closed: enough that one of them which
-/// is to blame itself does not hide that Salesforce takes the others.
-const TRIAL: usize = 10;
-
-/// If nothing was sent and nothing landed for so long, though there is room,
-/// all that waits stands behind a slow contract: then others are looked for.
-const STUCK: Duration = Duration::from_secs(1);
-
-/// What then waits beyond this many parcels for each request is put back.
-const AHEAD: usize = 2;
 
 /// How the worker works.
 #[derive(Debug, Clone)]
@@ -145,32 +138,6 @@ pub struct Worker {
     backlog: bool,
 }
 
-/// How a task of the worker ended.
-enum Event {
-    /// Salesforce was asked which org it is, ahead of the first claim.
-    Asked {
-        trial: bool,
-        result: Result<(), SalesforceError>,
-    },
-    Prepared {
-        trial: bool,
-        result: Result<Option<Vec<Parcel>>, prepare::Error>,
-    },
-    /// The budget permits no claim yet.
-    Held(Duration),
-    Landed {
-        trial: bool,
-        contracts: HashSet<String>,
-        landed: settle::Landed,
-    },
-    Probed(Result<(), SalesforceError>),
-    /// So many ads wait to be handled alone.
-    Recovered(Result<usize, QueueError>),
-    /// A parcel was given back unsent.
-    PutBack,
-    Verified(Option<SalesforceError>),
-}
-
 impl Worker {
     /// A worker that has nothing in hand.
     pub fn new(context: Context) -> Self {
@@ -228,7 +195,7 @@ impl Worker {
                     recovering = true;
                     let context = Arc::clone(&context);
                     self.spawn(watchdog::PATIENCE, "recovery", async move {
-                        Event::Recovered(recover_ids(&context).await)
+                        Event::Recovered(recovery::recover(&context).await)
                     });
                 }
                 _ = verify.tick(), if !verifying && self.gate.is_open() && self.is_fine() => {
@@ -262,84 +229,6 @@ impl Worker {
         }
     }
 
-    /// Whether nothing is to be claimed before a request has landed, however
-    /// long ago a look was due. With a backlog the next requests are made
-    /// ready ahead. Without one an ad waits better in the queue, where it
-    /// joins others, than in a request of its own behind those in flight.
-    fn is_full(&self) -> bool {
-        let concurrency = self.context.options.concurrency;
-        let enough = self.lanes.waiting() >= concurrency && !self.is_stuck();
-        let busy = self.in_flight >= concurrency && !self.backlog;
-        let alone = self.alone.keeps_others_out() && self.has_in_hand();
-        self.gate.is_open() && (enough || busy || alone)
-    }
-
-    fn is_fine(&self) -> bool {
-        *self.standing.borrow() == Standing::Fine
-    }
-
-    fn has_in_hand(&self) -> bool {
-        self.in_flight + self.lanes.waiting() > 0
-    }
-
-    fn is_stuck(&self) -> bool {
-        self.gate.is_open()
-            && self.lanes.waiting() > 0
-            && self.in_flight < self.context.options.concurrency
-            && self.moved.elapsed() >= STUCK
-    }
-
-    /// Starts whatever may be started now.
-    fn start(&mut self) {
-        let now = Instant::now();
-        if let Some(Turn::Ended(cause, lasted)) = self.gate.settled(now) {
-            say::ended(cause, lasted);
-        }
-        if self.gate.is_open() {
-            while self.in_flight < self.context.options.concurrency && self.send_one(false) {}
-        }
-        if self.preparing || now < self.next_look || self.is_full() {
-            return;
-        }
-        let unasked = match *self.standing.borrow() {
-            Standing::Fine => false,
-            Standing::Unasked => true,
-            Standing::Unknown | Standing::Paused | Standing::Elsewhere => {
-                self.next_look = now + IDLE_LOOK.max;
-                return;
-            }
-        };
-        match self.gate.permit(now) {
-            Permit::Full if unasked => self.ask(false),
-            Permit::Trial if unasked => self.ask(true),
-            Permit::Full if !self.has_in_hand() && self.alone.starts() => self.claim_suspect(),
-            Permit::Full => {
-                self.claim(
-                    self.context.options.batch_size * self.context.options.concurrency,
-                    false,
-                );
-            }
-            Permit::Trial if self.send_one(true) => {}
-            Permit::Trial if self.lanes.waiting() == 0 => self.claim(TRIAL, true),
-            Permit::Trial => {
-                // All that waits has its contract in flight still.
-                self.gate.trial_postponed();
-                if self.moved.elapsed() >= STUCK {
-                    self.put_back_beyond(0);
-                }
-                self.next_look = now + IDLE_LOOK.base;
-            }
-            Permit::Probe => {
-                let client = self.context.salesforce.clone();
-                self.spawn(self.context.options.silence, "the probe", async move {
-                    Event::Probed(client.probe().await)
-                });
-            }
-            Permit::Wait(at) => self.next_look = at,
-            Permit::Pending => self.next_look = now + IDLE_LOOK.base,
-        }
-    }
-
     /// Starts a task. Whoever waits for it waits for ever if it hangs, so it is
     /// watched, too.
     fn spawn(
@@ -351,308 +240,6 @@ impl Worker {
         let task = self.context.watchdog.watch(name, patience, task);
         self.tasks.spawn(task);
     }
-
-    fn ask(&mut self, trial: bool) {
-        self.preparing = true;
-        let context = Arc::clone(&self.context);
-        self.spawn(context.options.silence, "the place", async move {
-            let result = context.place.ask().await;
-            Event::Asked { trial, result }
-        });
-    }
-
-    fn claim(&mut self, most: usize, trial: bool) {
-        self.preparing = true;
-        self.look_again = false;
-        let context = Arc::clone(&self.context);
-        let doubtful = self.postgres.is_on();
-        self.spawn(watchdog::PATIENCE, "a claim", async move {
-            match pace::prepare(&context, most, trial).await {
-                // No ad would ever tell that Postgres is back.
-                Event::Prepared {
-                    trial,
-                    result: Ok(None),
-                } if doubtful => Event::Prepared {
-                    trial,
-                    result: prepare::ask(&context).await,
-                },
-                event => event,
-            }
-        });
-    }
-
-    fn claim_suspect(&mut self) {
-        self.preparing = true;
-        self.look_again = false;
-        let context = Arc::clone(&self.context);
-        self.spawn(watchdog::PATIENCE, "a claim", async move {
-            let result = alone::prepare(&context).await;
-            Event::Prepared {
-                trial: false,
-                result,
-            }
-        });
-    }
-
-    /// Sends the next parcel whose contracts are free, if there is one.
-    fn send_one(&mut self, trial: bool) -> bool {
-        if self.standing.borrow().is_barred() {
-            return false;
-        }
-        let Some((contracts, parcel)) = self.startable() else {
-            return false;
-        };
-        self.in_flight += 1;
-        self.moved = Instant::now();
-        let (context, witness) = (Arc::clone(&self.context), Arc::clone(&self.witness));
-        let refused_before = trial && self.gate.closed_for() == Some(Cause::Configuration);
-        self.spawn(context.options.silence, "a delivery", async move {
-            let landed =
-                settle::deliver_and_settle(&context, &witness, parcel, refused_before).await;
-            Event::Landed {
-                trial,
-                contracts,
-                landed,
-            }
-        });
-        true
-    }
-
-    /// The next parcel whose contracts are free. Where this process was frozen,
-    /// or Redis away, for longer than the lease, another hand may have the ads
-    /// and knows better what to send.
-    fn startable(&mut self) -> Option<(HashSet<String>, Parcel)> {
-        while let Some((contracts, parcel)) = self.lanes.start() {
-            if parcel.hand.holds(&parcel.ids()) {
-                return Some((contracts, parcel));
-            }
-            self.lanes.finish(&contracts);
-            let context = Arc::clone(&self.context);
-            self.spawn(watchdog::PATIENCE, "putting back", async move {
-                settle::abandon(&context, parcel).await;
-                Event::PutBack
-            });
-        }
-        None
-    }
-
-    async fn ended(&mut self, ended: Result<Event, tokio::task::JoinError>) {
-        let event = match ended {
-            Ok(event) => event,
-            // A panic in one task would leave its contracts busy for ever.
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        };
-        match event {
-            Event::Asked { trial, result } => {
-                self.preparing = false;
-                let what = if trial { Sent::Trial } else { Sent::Straggler };
-                self.answered(what, result.err()).await;
-            }
-            Event::Prepared { trial, result } => self.prepared(trial, result),
-            Event::Held(pause) => {
-                self.preparing = false;
-                // Sooner, too: what waits may have become a full call.
-                self.next_look = Instant::now() + pause.min(IDLE_LOOK.max);
-                self.redis.over();
-            }
-            Event::Landed {
-                trial,
-                contracts,
-                landed,
-            } => {
-                self.in_flight -= 1;
-                self.moved = Instant::now();
-                self.lanes.finish(&contracts);
-                let what = if trial { Sent::Trial } else { Sent::Straggler };
-                if landed.taken || landed.trouble.is_some() {
-                    self.answered(what, landed.trouble).await;
-                } else {
-                    // One ad that is to blame itself says nothing about others.
-                    self.untold(trial);
-                }
-            }
-            Event::Probed(Ok(())) => {
-                self.gate.probe_answered();
-                self.look_now();
-            }
-            Event::Probed(Err(error)) => self.answered(Sent::Probe, Some(error)).await,
-            Event::Verified(Some(trouble)) => {
-                self.answered(Sent::Straggler, Some(trouble)).await;
-            }
-            Event::PutBack | Event::Verified(None) => {}
-            Event::Recovered(Ok(suspects)) => {
-                if self.redis_recovery.over() {
-                    self.context.sweep.notify_one();
-                }
-                self.alone.wait(suspects);
-                if suspects > 0 {
-                    self.look_now();
-                }
-            }
-            // The next tick comes soon enough.
-            Event::Recovered(Err(error)) => {
-                self.redis_recovery.met(&error);
-            }
-        }
-    }
-
-    fn prepared(&mut self, trial: bool, result: Result<Option<Vec<Parcel>>, prepare::Error>) {
-        self.preparing = false;
-        let now = Instant::now();
-        match result {
-            Ok(None) if self.look_again => {
-                self.next_look = now;
-                if trial {
-                    self.gate.trial_postponed();
-                }
-            }
-            Ok(None) => {
-                self.redis_answers();
-                self.postgres.over();
-                self.empty_looks += 1;
-                self.next_look = now + IDLE_LOOK.pause(self.empty_looks, chance());
-                self.nothing_to_try(trial, now);
-            }
-            Ok(Some(parcels)) => {
-                let stuck = self.is_stuck();
-                self.empty_looks = 0;
-                self.next_look = now;
-                self.backlog = parcels.len() > 1;
-                self.hands.retain(|hand| hand.strong_count() > 0);
-                self.hands
-                    .extend(parcels.first().map(|parcel| Arc::downgrade(&parcel.hand)));
-                for parcel in parcels {
-                    self.lanes.push(contracts(&parcel.ads), parcel);
-                }
-                self.redis_answers();
-                self.postgres.over();
-                if stuck {
-                    self.put_back_surplus();
-                }
-                if trial && !self.send_one(true) {
-                    // Nothing of what was claimed had to be sent.
-                    self.gate.trial_postponed();
-                }
-            }
-            Err(error) => {
-                self.next_look = now
-                    + match error {
-                        prepare::Error::Queue(error) => self.redis.met(&error),
-                        prepare::Error::Ledger(error) => self.postgres.met(&error),
-                        // Said where the place is watched.
-                        prepare::Error::OldToken => IDLE_LOOK.max,
-                    };
-                if trial {
-                    self.gate.trial_postponed();
-                }
-            }
-        }
-    }
-
-    /// A Redis that was away may have lost what it was told last.
-    fn redis_answers(&mut self) {
-        if self.redis.over() {
-            self.context.sweep.notify_one();
-        }
-    }
-
-    /// Starts what can be started, and puts back what would only lengthen the
-    /// line behind a slow contract.
-    fn put_back_surplus(&mut self) {
-        let concurrency = self.context.options.concurrency;
-        while self.in_flight < concurrency && self.send_one(false) {}
-        self.put_back_beyond(AHEAD * concurrency);
-    }
-
-    fn put_back_beyond(&mut self, most: usize) {
-        for parcel in self.lanes.surplus(most) {
-            let context = Arc::clone(&self.context);
-            self.spawn(watchdog::PATIENCE, "putting back", async move {
-                settle::put_back(&context, parcel).await;
-                Event::PutBack
-            });
-        }
-    }
-
-    fn nothing_to_try(&mut self, trial: bool, now: Instant) {
-        if trial {
-            self.gate.nothing_to_try(now);
-            self.context.metrics.salesforce.set(self.gate.is_up());
-        }
-    }
-
-    /// A parcel that landed told nothing about Salesforce.
-    fn untold(&mut self, trial: bool) {
-        self.look_now();
-        if trial {
-            self.gate.trial_postponed();
-        }
-    }
-
-    /// Tells the gate how a request ended, and the log what that means.
-    async fn answered(&mut self, what: Sent, trouble: Option<SalesforceError>) {
-        let now = Instant::now();
-        self.look_now();
-        let Some(error) = trouble else {
-            self.gate.succeeded(what, now);
-            self.context.metrics.salesforce.set(self.gate.is_up());
-            return;
-        };
-        self.context.metrics.failed_calls.add(1);
-        let cause = say::cause(&error);
-        let turn = self.gate.failed(what, cause, now, chance());
-        tracing::debug!(error = %Chain(&error), "salesforce call failed");
-        self.context.metrics.salesforce.set(self.gate.is_up());
-        if let Some(Turn::Began(cause)) = turn {
-            say::began(cause, &error);
-        }
-        // What waits beside a trial that failed is tried next: one ad that is to
-        // blame itself must not come before the same others again and again.
-        if !self.gate.is_up() && what != Sent::Trial {
-            self.give_back().await;
-        }
-    }
-
-    /// Gives back what waits: nothing of it was sent.
-    async fn give_back(&mut self) {
-        for parcel in self.lanes.clear() {
-            settle::abandon(&self.context, parcel).await;
-        }
-    }
-
-    fn look_now(&mut self) {
-        self.empty_looks = 0;
-        self.next_look = Instant::now();
-        self.look_again = self.preparing;
-    }
-}
-
-/// Brings back what waits for nobody; answers how many ads wait to be handled
-/// alone.
-async fn recover_ids(context: &Context) -> Result<usize, QueueError> {
-    let recovered = context.queue.recover().await?;
-    failpoint::at(Point::Recovered).await;
-    if recovered.expired > 0 {
-        tracing::warn!(
-            count = recovered.expired,
-            "took over ads whose worker gave no sign of life"
-        );
-    }
-    if recovered.lost > 0 {
-        tracing::warn!(
-            count = recovered.lost,
-            "queued ads anew that redis had lost"
-        );
-    }
-    // Who died may have made ads pending without telling Redis of them, and what
-    // Redis had lost may have found no room.
-    if recovered.emptied || recovered.expired + recovered.lost > 0 {
-        context.sweep.notify_one();
-    }
-    if recovered.expired + recovered.due + recovered.lost > 0 {
-        context.pushed.notify_one();
-    }
-    Ok(recovered.suspects)
 }
 
 /// An id for the log: whatever somebody pushed, not more than a line of it.

@@ -1,0 +1,127 @@
+//! What may be started now: sending what is ready, claiming more, asking
+//! whether Salesforce is there.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{
+    Event, IDLE_LOOK, Worker, alone,
+    gate::{Permit, Turn},
+    pace, prepare, say,
+    sending::STUCK,
+};
+use crate::{place::Standing, watchdog};
+
+/// Ads that are tried while the gate is closed: enough that one of them which
+/// is to blame itself does not hide that Salesforce takes the others.
+const TRIAL: usize = 10;
+
+impl Worker {
+    /// Whether nothing is to be claimed before a request has landed, however
+    /// long ago a look was due. With a backlog the next requests are made
+    /// ready ahead. Without one an ad waits better in the queue, where it
+    /// joins others, than in a request of its own behind those in flight.
+    pub(super) fn is_full(&self) -> bool {
+        let concurrency = self.context.options.concurrency;
+        let enough = self.lanes.waiting() >= concurrency && !self.is_stuck();
+        let busy = self.in_flight >= concurrency && !self.backlog;
+        let alone = self.alone.keeps_others_out() && self.has_in_hand();
+        self.gate.is_open() && (enough || busy || alone)
+    }
+
+    pub(super) fn is_fine(&self) -> bool {
+        *self.standing.borrow() == Standing::Fine
+    }
+
+    /// Starts whatever may be started now.
+    pub(super) fn start(&mut self) {
+        let now = Instant::now();
+        if let Some(Turn::Ended(cause, lasted)) = self.gate.settled(now) {
+            say::ended(cause, lasted);
+        }
+        if self.gate.is_open() {
+            while self.in_flight < self.context.options.concurrency && self.send_one(false) {}
+        }
+        if self.preparing || now < self.next_look || self.is_full() {
+            return;
+        }
+        let unasked = match *self.standing.borrow() {
+            Standing::Fine => false,
+            Standing::Unasked => true,
+            Standing::Unknown | Standing::Paused | Standing::Elsewhere => {
+                self.next_look = now + IDLE_LOOK.max;
+                return;
+            }
+        };
+        match self.gate.permit(now) {
+            Permit::Full if unasked => self.ask(false),
+            Permit::Trial if unasked => self.ask(true),
+            Permit::Full if !self.has_in_hand() && self.alone.starts() => self.claim_suspect(),
+            Permit::Full => {
+                self.claim(
+                    self.context.options.batch_size * self.context.options.concurrency,
+                    false,
+                );
+            }
+            Permit::Trial if self.send_one(true) => {}
+            Permit::Trial if self.lanes.waiting() == 0 => self.claim(TRIAL, true),
+            Permit::Trial => {
+                // All that waits has its contract in flight still.
+                self.gate.trial_postponed();
+                if self.moved.elapsed() >= STUCK {
+                    self.put_back_beyond(0);
+                }
+                self.next_look = now + IDLE_LOOK.base;
+            }
+            Permit::Probe => {
+                let client = self.context.salesforce.clone();
+                self.spawn(self.context.options.silence, "the probe", async move {
+                    Event::Probed(client.probe().await)
+                });
+            }
+            Permit::Wait(at) => self.next_look = at,
+            Permit::Pending => self.next_look = now + IDLE_LOOK.base,
+        }
+    }
+
+    fn ask(&mut self, trial: bool) {
+        self.preparing = true;
+        let context = Arc::clone(&self.context);
+        self.spawn(context.options.silence, "the place", async move {
+            let result = context.place.ask().await;
+            Event::Asked { trial, result }
+        });
+    }
+
+    fn claim(&mut self, most: usize, trial: bool) {
+        self.preparing = true;
+        self.look_again = false;
+        let context = Arc::clone(&self.context);
+        let doubtful = self.postgres.is_on();
+        self.spawn(watchdog::PATIENCE, "a claim", async move {
+            match pace::prepare(&context, most, trial).await {
+                // No ad would ever tell that Postgres is back.
+                Event::Prepared {
+                    trial,
+                    result: Ok(None),
+                } if doubtful => Event::Prepared {
+                    trial,
+                    result: prepare::ask(&context).await,
+                },
+                event => event,
+            }
+        });
+    }
+
+    fn claim_suspect(&mut self) {
+        self.preparing = true;
+        self.look_again = false;
+        let context = Arc::clone(&self.context);
+        self.spawn(watchdog::PATIENCE, "a claim", async move {
+            let result = alone::prepare(&context).await;
+            Event::Prepared {
+                trial: false,
+                result,
+            }
+        });
+    }
+}
