@@ -49,14 +49,7 @@ pub(crate) fn parse() -> Result<Command, Exit> {
 }
 
 /// Does what was asked for, or ends where it stands when told to.
-pub(crate) async fn run(command: Command) -> Result<Exit, Failure> {
-    // Before anything else: a signal may come while a start is slow.
-    let shutdown = Shutdown::listen().map_err(|error| {
-        let failure = Failure::new(Exit::Unavailable, "signals cannot be received");
-        failure
-            .because(&error)
-            .remedy("raise the limit of open files")
-    })?;
+pub(crate) async fn run(command: Command, shutdown: Shutdown) -> Result<Exit, Failure> {
     let drains = command.drains();
     tokio::select! {
         result = dispatch(command, shutdown.clone()) => result,

@@ -1,8 +1,13 @@
 //! Told to stop at any moment: it ends in time, loses nothing, and another one
 //! takes up what it left.
 
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::{net::UnixStream, process::ExitStatusExt as _};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::time::sleep;
 use usage_sync::sandbox::{Effect, Plan};
 
@@ -41,6 +46,53 @@ async fn attempts(world: &World) -> i32 {
     let most = "select coalesce(max(attempts), 0) from usage_sync.ad";
     let most = sqlx::query_scalar(most).fetch_one(&world.pool);
     most.await.expect("the app's own role may see it")
+}
+
+/// It listens before it has as much as read its command line, which it does here
+/// for as long as nobody takes what it has to say.
+#[tokio::test]
+async fn f07_a_stop_in_the_first_moment_is_no_death_by_a_signal() {
+    let (mut ours, theirs) = UnixStream::pair().expect("two ends");
+    fill(&theirs);
+    let mut starting = Command::new(env!("CARGO_BIN_EXE_usage-sync"))
+        .arg("--help")
+        .stdout(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
+        .spawn()
+        .expect("the binary is there and may be run");
+    let pid = starting.id();
+    let mut asleep = 0;
+    wait_until("it to stand still", PATIENCE, async || {
+        asleep = if is_asleep(pid) { asleep + 1 } else { 0 };
+        asleep > 20
+    })
+    .await;
+
+    let pid = i32::try_from(pid).expect("pids are small");
+    kill(Pid::from_raw(pid), Signal::SIGTERM).expect("it takes signals");
+    let mut said = Vec::new();
+    ours.read_to_end(&mut said).expect("all that it says");
+    let status = starting.wait().expect("it ends");
+
+    assert_eq!((status.code(), status.signal()), (Some(0), None));
+    assert!(String::from_utf8_lossy(&said).contains("Usage: usage-sync"));
+}
+
+/// Until it takes no more.
+fn fill(mut stream: &UnixStream) {
+    stream.set_nonblocking(true).expect("a socket can");
+    let full = loop {
+        if let Err(error) = stream.write(&[b'.'; 1024]) {
+            break error;
+        }
+    };
+    assert_eq!(full.kind(), ErrorKind::WouldBlock);
+    stream.set_nonblocking(false).expect("a socket can");
+}
+
+/// Whether its first thread waits for something (`man 5 proc`, `/proc/pid/stat`).
+fn is_asleep(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/stat"));
+    stat.is_ok_and(|stat| stat.contains(") S "))
 }
 
 #[tokio::test]
