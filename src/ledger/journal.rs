@@ -1,5 +1,11 @@
 //! The audit trail: what was created, changed, withdrawn and refused, and what
 //! Salesforce said to it.
+//!
+//! All that Salesforce is known to have taken is here, also from a hand that was
+//! overtaken. Such an entry comes late, possibly after one of the newer hand, and
+//! is marked: of two entries about one record the one with the higher token
+//! counts, as it does in Salesforce. `docs/journal.md` has the query that tells
+//! what was billed at a moment.
 
 use sqlx::{Postgres, Transaction};
 
@@ -18,12 +24,40 @@ struct Line<'a> {
     reason: Option<(&'a str, &'a str)>,
 }
 
+/// The mark of what came from an overtaken hand; `journal.sql` knows it.
+const OVERTAKEN: (&str, &str) = (
+    "OVERTAKEN",
+    "done by a worker that another one had overtaken: the entry with the highest token says what stands",
+);
+
 /// Adds what these answers say.
 pub(super) async fn write(
     transaction: &mut Transaction<'_, Postgres>,
     answers: &[&Answer],
 ) -> Result<(), Error> {
-    let lines: Vec<Line<'_>> = answers.iter().flat_map(|answer| lines(answer)).collect();
+    let lines = answers.iter().flat_map(|answer| lines(answer)).collect();
+    insert(transaction, lines).await
+}
+
+/// Adds what Salesforce did for hands that had been overtaken by then. What it
+/// refused them changed nothing, and is the newer hand's to tell.
+pub(super) async fn write_overtaken(
+    transaction: &mut Transaction<'_, Postgres>,
+    answers: &[&Answer],
+) -> Result<(), Error> {
+    let lines = answers.iter().flat_map(|answer| lines(answer));
+    let done = lines.filter(|line| line.reason.is_none());
+    let marked = done.map(|line| Line {
+        reason: Some(OVERTAKEN),
+        ..line
+    });
+    insert(transaction, marked.collect()).await
+}
+
+async fn insert(
+    transaction: &mut Transaction<'_, Postgres>,
+    lines: Vec<Line<'_>>,
+) -> Result<(), Error> {
     if lines.is_empty() {
         return Ok(());
     }

@@ -119,6 +119,7 @@ impl Ledger {
             doubt::expect(&mut transaction, &expected, self.landing_window).await?;
         }
         journal::write(&mut transaction, &mine).await?;
+        journal::write_overtaken(&mut transaction, &overtaken).await?;
         let overtaken: HashSet<String> = overtaken
             .iter()
             .map(|answer| answer.ad_id.clone())
