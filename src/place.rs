@@ -21,10 +21,10 @@ pub mod rebase;
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use sqlx::PgPool;
@@ -55,6 +55,10 @@ const LAST_WORD: Duration = Duration::from_secs(1);
 /// all the same: with a million records the query may take longer than
 /// Salesforce lets it, and Redis remembers the newest token too.
 const REVISION_TRIES: u32 = 3;
+
+/// Salesforce is asked anew at most this often: if its answer explains nothing,
+/// the ads that it refuses would have it asked at each of their tries.
+const ASK_AGAIN: Duration = Duration::from_mins(1);
 
 /// Whether to report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +99,8 @@ struct Shared {
     /// Salesforce has told its org and its newest revision.
     asked: AtomicBool,
     revision_tries: AtomicU32,
+    /// When it last had to be asked anew.
+    asked_again: Mutex<Option<Instant>>,
     look: Notify,
 }
 
@@ -111,6 +117,7 @@ impl Place {
                 used: AtomicI64::new(0),
                 asked: AtomicBool::new(false),
                 revision_tries: AtomicU32::new(0),
+                asked_again: Mutex::new(None),
                 look: Notify::new(),
             }),
         }
@@ -135,6 +142,22 @@ impl Place {
         self.shared.asked.store(true, Ordering::Relaxed);
         self.look_now();
         Ok(())
+    }
+
+    /// Salesforce says that it holds something newer than the newest that this
+    /// database knows of, as after the org got the records of another one, or
+    /// while a fork of the database reports. Nothing is claimed until it has told
+    /// what it has seen.
+    pub fn ask_again(&self) {
+        let last = self.shared.asked_again.lock();
+        let mut last = last.unwrap_or_else(PoisonError::into_inner);
+        if last.is_some_and(|last| last.elapsed() < ASK_AGAIN) {
+            return;
+        }
+        *last = Some(Instant::now());
+        self.shared.revision_tries.store(0, Ordering::Relaxed);
+        self.shared.asked.store(false, Ordering::Relaxed);
+        self.look_now();
     }
 
     /// A fault that would stop every report waits to be mended; any other may

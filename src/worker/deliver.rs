@@ -7,14 +7,19 @@
 //!
 //! When a call fails as a whole and it is not one ad's fault (`suspects`,
 //! `blame`), the rest of the parcel is not sent: whoever called decides what the
-//! failure means for the others.
+//! failure means for the others. Nor is sent what is no longer in hand, which is
+//! asked ahead of every call.
 
 mod blame;
 mod suspects;
 mod unit;
 mod verdict;
+mod withdraw;
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    iter,
+};
 
 use serde_json::value::RawValue;
 
@@ -44,10 +49,12 @@ pub struct Delivered {
     /// A request was given up on without an answer: it may still take effect,
     /// whatever came of a later one.
     pub given_up: bool,
+    /// Ads of which Salesforce has something newer.
+    pub superseded: Vec<String>,
 }
 
 /// How a parcel is sent.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Terms<'a> {
     /// Records a call.
     pub size: usize,
@@ -56,6 +63,10 @@ pub struct Terms<'a> {
     /// The org is known to refuse every report: one more that is refused is no
     /// fault of its own.
     pub refused_before: bool,
+    /// Whether an ad is in this hand still. Where this process was frozen, or
+    /// Redis away, for longer than the lease, another one may have it and knows
+    /// better what to send.
+    pub holds: &'a (dyn Fn(&str) -> bool + Sync),
 }
 
 /// Sends a parcel.
@@ -81,6 +92,12 @@ pub async fn deliver(client: &Client, ads: Vec<PlannedAd>, terms: Terms<'_>) -> 
         given_up,
         ..
     } = delivery;
+    let superseded = ads
+        .iter()
+        .zip(&results)
+        .filter(|(_, results)| results.iter().any(Sent::is_superseded))
+        .map(|(ad, _)| ad.ad_id.clone())
+        .collect();
     let answers = ads
         .into_iter()
         .zip(results)
@@ -92,6 +109,7 @@ pub async fn deliver(client: &Client, ads: Vec<PlannedAd>, terms: Terms<'_>) -> 
         calls,
         taken,
         given_up,
+        superseded,
     }
 }
 
@@ -187,75 +205,12 @@ impl Delivery<'_> {
         };
     }
 
-    /// Deletes by id.
-    async fn withdraw(&mut self, places: &[Place]) -> Result<(), salesforce::Error> {
-        let ids = self.locate(places).await?;
-        let there: Vec<Place> = places
-            .iter()
-            .copied()
-            .filter(|place| ids.contains_key(place))
-            .collect();
-        for places in there.chunks(self.terms.size) {
-            self.settle(places, Call::Delete(&ids)).await?;
-        }
-        Ok(())
-    }
-
-    /// Salesforce's ids of records that are to go. One whose id was never
-    /// learnt is looked up; one that is not there is done.
-    async fn locate(
-        &mut self,
-        places: &[Place],
-    ) -> Result<HashMap<Place, String>, salesforce::Error> {
-        let is_unknown = |place: &Place| self.operation(*place).salesforce_id.is_none();
-        let unknown: Vec<Place> = places.iter().copied().filter(is_unknown).collect();
-        let found = self.look_up(&unknown).await?;
-        let mut ids = HashMap::new();
-        for place in places {
-            let operation = self.operation(*place);
-            let id = operation.salesforce_id.as_ref();
-            if let Some(id) = id.or_else(|| found.get(&operation.external_id)) {
-                ids.insert(*place, id.clone());
-            } else if matches!(self.results[place.0][place.1], Sent::Not) {
-                self.set(*place, Sent::Done(None));
-            }
-        }
-        Ok(ids)
-    }
-
-    /// Asks for the ids of records by their external ids.
-    async fn look_up(
-        &mut self,
-        unknown: &[Place],
-    ) -> Result<HashMap<String, String>, salesforce::Error> {
-        let mut found = HashMap::new();
-        let mut pieces = Pieces::of(&ads_of(unknown));
-        let ended = loop {
-            let Some(ads) = pieces.next() else {
-                break Ok(());
-            };
-            let places = of_ads(unknown, &ads);
-            let names = places.iter().map(|place| self.operation(*place));
-            let names: Vec<&str> = names
-                .map(|operation| operation.external_id.as_str())
-                .collect();
-            let answer = self.client.find(&names).await;
-            failpoint::at(Point::LookedUp).await;
-            self.calls += 1;
-            match answer {
-                Ok(ids) => {
-                    found.extend(ids);
-                    pieces.answered(Vec::new());
-                }
-                Err(error) => {
-                    if let Err(error) = self.examine(&mut pieces, ads, error).await {
-                        break Err(error);
-                    }
-                }
-            }
-        };
-        self.conclude(pieces, ended, unknown)?;
-        Ok(found)
+    /// What to send next: ads that are in hand still.
+    fn next(&self, pieces: &mut Pieces<usize>) -> Option<Vec<usize>> {
+        let in_hand = |ad: &usize| (self.terms.holds)(&self.ads[*ad].ad_id);
+        iter::from_fn(|| pieces.next())
+            .map(|ads| ads.into_iter().filter(in_hand).collect::<Vec<_>>())
+            .find(|ads| !ads.is_empty())
     }
 
     /// Makes one call. If it fails as a whole for what may be one ad's fault,
@@ -263,7 +218,7 @@ impl Delivery<'_> {
     async fn settle(&mut self, all: &[Place], mut call: Call<'_>) -> Result<(), salesforce::Error> {
         let mut pieces = Pieces::of(&ads_of(all));
         let ended = loop {
-            let Some(ads) = pieces.next() else {
+            let Some(ads) = self.next(&mut pieces) else {
                 break Ok(());
             };
             let places = of_ads(all, &ads);

@@ -62,10 +62,10 @@ impl Hand {
         lasts(&look(&self.standing), self.lease)
     }
 
-    /// Whether all of these ids are in this hand and in no other.
-    pub fn holds(&self, ids: &[String]) -> bool {
+    /// Whether an id is in this hand and in no other.
+    pub fn holds(&self, id: &str) -> bool {
         let standing = look(&self.standing);
-        lasts(&standing, self.lease) && !ids.iter().any(|id| standing.lost.contains(id))
+        lasts(&standing, self.lease) && !standing.lost.contains(id)
     }
 
     /// Puts ids down for good.

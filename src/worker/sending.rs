@@ -58,7 +58,7 @@ impl Worker {
     /// and knows better what to send.
     fn startable(&mut self) -> Option<(HashSet<String>, Parcel)> {
         while let Some((contracts, parcel)) = self.lanes.start() {
-            if parcel.hand.holds(&parcel.ids()) {
+            if parcel.ads.iter().all(|ad| parcel.hand.holds(&ad.ad_id)) {
                 return Some((contracts, parcel));
             }
             self.lanes.finish(&contracts);

@@ -1,6 +1,6 @@
 //! After delivery: the ledger first, then the queue.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use super::{
     Context,
@@ -52,6 +52,7 @@ pub(super) async fn deliver_and_settle(
         size: context.options.batch_size,
         witness,
         refused_before,
+        holds: &|id| hand.holds(id),
     };
     let delivered = deliver(&context.salesforce, ads, terms).await;
     context.metrics.calls.add(delivered.calls);
@@ -65,7 +66,18 @@ pub(super) async fn deliver_and_settle(
             .settle(&hand, Some(intent), &delivered.answers, Some(&attempts))
             .await;
         match settled {
-            Ok(()) => break,
+            Ok(overtaken) => {
+                if delivered
+                    .superseded
+                    .iter()
+                    .any(|id| !overtaken.contains(id))
+                {
+                    // Nobody else had them: Salesforce has seen tokens that this
+                    // database never handed out.
+                    context.place.ask_again();
+                }
+                break;
+            }
             Err(error) if tries == RECORD_TRIES => {
                 tracing::warn!(
                     error = %Chain(&error), ads = delivered.answers.len(),
@@ -136,14 +148,15 @@ async fn forget(context: &Context, parcel: Parcel) -> (Arc<Hand>, Vec<String>) {
 }
 
 impl Context {
-    /// Writes answers into the ledger, then puts their ads down.
+    /// Writes answers into the ledger, then puts their ads down. Answers those
+    /// that another hand had taken meanwhile.
     pub(super) async fn settle(
         &self,
         hand: &Hand,
         intent: Option<Intent>,
         answers: &[Answer],
         attempts: Option<&[i32]>,
-    ) -> Result<(), ledger::Error> {
+    ) -> Result<HashSet<String>, ledger::Error> {
         let recorded = self
             .ledger
             .record(intent, answers, self.options.retry_rejected);
@@ -166,7 +179,7 @@ impl Context {
         }
         self.count(answers);
         say_rejected(answers);
-        let overtaken: Vec<String> = recorded.overtaken.into_iter().collect();
+        let overtaken: Vec<String> = recorded.overtaken.iter().cloned().collect();
         let put_down = async {
             hand.done(&done).await?;
             failpoint::at(Point::PutDown).await;
@@ -186,7 +199,7 @@ impl Context {
                 tracing::debug!(error = %Chain(&error), "settled ads could not be put down");
             }
         }
-        Ok(())
+        Ok(recorded.overtaken)
     }
 
     /// Ads that are to be tried again and have no room in Redis.

@@ -42,14 +42,15 @@ impl Delivery<'_> {
             .filter(|(_, ad)| self.is_unit(ad))
             .map(|(index, _)| index)
             .collect();
-        let goes = |place: &Place| self.operation(*place).action == Action::Withdraw;
         let places = units.iter().flat_map(|ad| self.left(*ad));
-        let places: Vec<Place> = places.filter(goes).collect();
+        let places: Vec<Place> = places.filter(|place| self.goes(*place)).collect();
         let ids = self.locate(&places).await?;
         // One that could not even be looked up is not sent.
         let is_clear = |ad: &usize| {
             let mut results = self.results[*ad].iter();
+            let mut left = self.left(*ad).into_iter();
             results.all(|sent| matches!(sent, Sent::Not | Sent::Done(_)))
+                && left.all(|place| !self.goes(place) || ids.contains_key(&place))
         };
         let units: Vec<usize> = units.into_iter().filter(is_clear).collect();
         for units in self.calls_of(&units) {
@@ -85,7 +86,7 @@ impl Delivery<'_> {
         let mut pieces = Pieces::of(&units);
         let all = self.all_left(&units);
         let ended = loop {
-            let Some(ads) = pieces.next() else {
+            let Some(ads) = self.next(&mut pieces) else {
                 break Ok(());
             };
             let places = self.all_left(&ads);
@@ -167,8 +168,7 @@ impl Delivery<'_> {
                 }
                 Err(refused) => {
                     let place = places[refused.step];
-                    let goes = self.operation(place).action == Action::Withdraw;
-                    if goes && refused.error.is_gone() {
+                    if self.goes(place) && refused.error.is_gone() {
                         self.set(place, Sent::Done(None));
                         again.push(*ad);
                     } else {
@@ -178,6 +178,10 @@ impl Delivery<'_> {
             }
         }
         Ok(again)
+    }
+
+    fn goes(&self, place: Place) -> bool {
+        self.operation(place).action == Action::Withdraw
     }
 
     /// What is not done yet of some ads.

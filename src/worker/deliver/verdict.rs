@@ -20,6 +20,18 @@ pub(super) enum Sent {
     Not,
 }
 
+impl Sent {
+    /// Whether it was refused because something newer stands there.
+    pub(super) fn is_superseded(&self) -> bool {
+        match self {
+            Self::Refused(refused) | Self::InDoubt(Some(refused)) => {
+                refused.class == Class::Superseded
+            }
+            Self::Done(_) | Self::InDoubt(None) | Self::Not => false,
+        }
+    }
+}
+
 /// Salesforce's no to one operation.
 #[derive(Debug, Clone)]
 pub(super) struct Refused {

@@ -121,15 +121,12 @@ async fn a_hand_whose_lease_is_over_or_that_lost_an_id_holds_it_no_more() {
 
     let over = Hand::new(queue.clone(), first, OVER);
     wait_until("the end of the lease", PATIENCE, async || !over.is_valid()).await;
-    assert!(!over.holds(&ids(["1"])));
+    assert!(!over.holds("1"));
 
     let hand = Hand::new(queue.clone(), second, lease);
-    assert!(hand.is_valid() && hand.holds(&ids(["2"])));
+    assert!(hand.is_valid() && hand.holds("2"));
     // Another hand took it, as after a lease that ended.
     () = other.zadd("{usage-sync}:claimed", "2", 1.0).await.unwrap();
-    wait_until("the loss to show", PATIENCE, async || {
-        !hand.holds(&ids(["2"]))
-    })
-    .await;
+    wait_until("the loss to show", PATIENCE, async || !hand.holds("2")).await;
     assert!(hand.is_valid());
 }
