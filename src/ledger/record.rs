@@ -85,6 +85,8 @@ pub struct Answer {
 pub struct Recorded {
     /// Ads that another hand had taken meanwhile; they are pending anew.
     pub overtaken: HashSet<String>,
+    /// Ads that changed while they were in hand; they are pending still.
+    pub ahead: Vec<String>,
 }
 
 impl Ledger {
@@ -97,14 +99,14 @@ impl Ledger {
     ) -> Result<Recorded, Error> {
         let mut transaction = self.begin(BEGIN).await?;
         failpoint::at(Point::RecordBegun).await;
-        let mut settled = settle(&mut transaction, answers, retry_rejected).await?;
+        let settled = settle(&mut transaction, answers, retry_rejected).await?;
         if let Some(intent) = intent {
             postgres::query("delete from usage_sync.intent where id = $1")
                 .bind(intent.id)
                 .execute(&mut *transaction)
                 .await?;
         }
-        let own: HashSet<&str> = settled.iter().map(|(ad_id, _)| ad_id.as_str()).collect();
+        let own: HashSet<&str> = settled.iter().map(|(ad_id, ..)| ad_id.as_str()).collect();
         let is_own = |answer: &&Answer| own.contains(answer.ad_id.as_str());
         let (mine, overtaken): (Vec<&Answer>, Vec<&Answer>) = answers.iter().partition(is_own);
 
@@ -120,6 +122,13 @@ impl Ledger {
         }
         journal::write(&mut transaction, &mine).await?;
         journal::write_overtaken(&mut transaction, &overtaken).await?;
+        let (mut ahead, mut told) = (Vec::new(), Vec::new());
+        for (ad_id, has_changed, is_ahead) in settled {
+            if is_ahead {
+                ahead.push(ad_id.clone());
+            }
+            told.push((ad_id, has_changed));
+        }
         let overtaken: HashSet<String> = overtaken
             .iter()
             .map(|answer| answer.ad_id.clone())
@@ -129,13 +138,13 @@ impl Ledger {
                 .bind(overtaken.iter().map(String::as_str).collect::<Vec<_>>())
                 .fetch_all(&mut *transaction)
                 .await?;
-            settled.extend(anew);
+            told.extend(anew);
         }
-        announce(&mut transaction, &settled).await?;
+        announce(&mut transaction, &told).await?;
         failpoint::at(Point::Recording).await;
         transaction.commit().await?;
         failpoint::at(Point::Recorded).await;
-        Ok(Recorded { overtaken })
+        Ok(Recorded { overtaken, ahead })
     }
 
     /// Rejects an ad as it stands, whatever is wanted.
@@ -246,7 +255,7 @@ async fn settle(
     transaction: &mut Pg,
     answers: &[Answer],
     retry_rejected: Duration,
-) -> Result<Vec<(String, bool)>, Error> {
+) -> Result<Vec<(String, bool, bool)>, Error> {
     let (mut states, mut codes, mut messages, mut tries) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut suspicions, mut alone) = (Vec::new(), Vec::new());

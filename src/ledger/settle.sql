@@ -1,5 +1,6 @@
 -- Writes what became of each ad, where the token is still the worker's own.
--- Answers the ads that were, and whether their state is another one now.
+-- Answers the ads that were, whether their state is another one now, and whether
+-- they changed meanwhile.
 -- The answers travel with the locked rows: the planner takes an array for ten
 -- rows and would compare every answer with every row if they met once more.
 with answer as materialized (
@@ -35,4 +36,5 @@ set token = null,
     error_message = answer.message
 from answer
 where ad.ad_id = answer.ad_id
-returning ad.ad_id, ad.state <> answer.state_before as state_changed
+returning ad.ad_id, ad.state <> answer.state_before as state_changed,
+    ad.version > answer.version as is_ahead

@@ -190,6 +190,9 @@ impl Context {
             // Whoever was overtaken most often has lost its lease, and with it the
             // right to give an ad back.
             self.queue.enqueue(&overtaken).await?;
+            // Whoever made the others pending again may have died before it told
+            // Redis, or have told it when only this hand was known there.
+            self.queue.offer(&recorded.ahead).await?;
             Ok::<_, crate::queue::Error>(no_room)
         };
         match put_down.await {

@@ -6,6 +6,7 @@ mod app;
 mod deaths;
 #[cfg(feature = "failpoints")]
 mod failpoints;
+mod hands;
 mod landing;
 mod listener;
 mod pace;

@@ -2,6 +2,7 @@
 //! written down.
 
 mod doubt;
+mod journal;
 mod landing;
 mod status;
 

@@ -55,7 +55,7 @@ async fn a_hand_that_is_overtaken_while_it_records_first_keeps_the_newer_one_fro
     );
 
     assert_eq!(bench.records().await, [record("p-1:a", "sending", None)]);
-    assert_eq!(bench.count("journal").await, 0);
+    assert_eq!(bench.count("journal").await, 2, "both are told");
     assert_eq!(bench.hand(&["1"]).await.plan(), [(Action::Update, "p-1:a")]);
 }
 
@@ -317,6 +317,7 @@ async fn recording_twice_because_the_first_answer_got_lost_ends_well() {
             .await
             .unwrap();
     }
+    assert_eq!(bench.count("journal").await, 1);
 
     bench.report(&["1"]).await;
     assert_eq!(

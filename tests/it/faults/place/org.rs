@@ -190,3 +190,37 @@ async fn f52_wrong_credentials_before_the_first_report_are_simply_corrected() {
 
     assert!(!daemon.log().contains(REFUSES));
 }
+
+/// As after the records of another org were copied into it, or another database
+/// reported there.
+#[tokio::test]
+async fn f20_an_org_that_is_ahead_all_at_once_is_told_by_its_first_no_and_waits_for_a_rebase() {
+    let world = World::new(2).await;
+    let daemon = world.daemon();
+    world.app(ADS).await;
+    world.in_step().await;
+    for record in world.sandbox.records("Usage__c").expect("records") {
+        let id = record["Id"].as_str().expect("an id");
+        world
+            .sandbox
+            .change("Usage__c", id, &json!({"Revision__c": 1_000_000}))
+            .expect("it changes");
+    }
+    let reported = world.held().await;
+
+    world.app("update ad_product set quantity = 2").await;
+    daemon.logged(REFUSES).await;
+    let status = world.status_json().await;
+    let why = status["elsewhere"].as_str().expect("a reason");
+    assert!(why.contains("1000000 was used already"), "{status}");
+    let (exit, state, _, remedy) = world.checked("place").await;
+    assert_eq!((exit, state.as_str()), (1, "failed"));
+    assert!(remedy.contains("usage-sync rebase"), "{remedy}");
+    world.ad_is("1", "pending").await;
+    assert_eq!(world.held().await, reported, "nothing was reported");
+
+    let (exit, out) = world.command(&["rebase"]).await;
+    assert_eq!(exit, 0, "{out}");
+    world.in_step().await;
+    assert_eq!(daemon.log().matches(REFUSES).count(), 1);
+}
