@@ -1,6 +1,6 @@
 -- Where org and ledger disagree. The revision that a record must have is the
--- highest token in its journal; of one older than the journal only that it is no
--- newer than this database.
+-- token of its last entry in the journal; of one older than the journal only
+-- that it is no newer than this database.
 insert into pg_temp.org_difference (external_id, ad_id, line, salesforce_id, kind)
 select record.external_id, record.ad_id, record.line, org.salesforce_id,
     case when org.external_id is null then 'missing' else 'other' end
@@ -10,7 +10,7 @@ left join lateral (
     select token from usage_sync.journal
     where journal.ad_id = record.ad_id and journal.external_id = record.external_id
         and action in ('create', 'update')
-    order by token desc
+    order by id desc
     limit 1
 ) as told on true
 where case

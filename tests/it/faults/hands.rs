@@ -117,6 +117,7 @@ async fn f06_what_a_frozen_worker_had_done_is_in_the_journal_though_nobody_can_r
     })
     .await;
     world.set_contract(0, "Fulfilled");
+    world.app("update ad_product set quantity = 9").await;
     let _other = world.daemon();
     world.ad_is("1", "rejected").await;
     let billed = |quantity| vec![(String::from("1:small"), quantity)];
@@ -173,13 +174,15 @@ impl Pair {
         let salesforce = Proxy::in_front_of(world.sandbox.base_url()).await;
         world.sandbox.stand_behind(&salesforce.url());
         let first_redis = Proxy::in_front_of(&world.redis.url()).await;
-        let second = world.daemon_with(&[NO_SWEEP]);
+        let wire = salesforce.url();
+        let wire = ("SALESFORCE_LOGIN_URL", wire.as_str());
+        let second = world.daemon_with(&[NO_SWEEP, wire]);
         world
             .app("insert into ad_product values (7, 'small', 0, 1)")
             .await;
         world.in_step().await;
         second.freeze();
-        let first = world.daemon_with(&[NO_SWEEP, ("REDIS_URL", &first_redis.url())]);
+        let first = world.daemon_with(&[NO_SWEEP, wire, ("REDIS_URL", &first_redis.url())]);
         world
             .app("insert into ad_product values (8, 'small', 0, 1)")
             .await;
