@@ -99,6 +99,46 @@ async fn f06_a_worker_that_was_frozen_between_two_calls_of_one_ad_makes_no_secon
     assert_eq!(world.billed().await.len(), 3);
 }
 
+/// A removal is the one request that no revision fences off.
+#[tokio::test]
+async fn f06_a_worker_that_was_frozen_before_a_removal_does_not_remove_what_came_back() {
+    let world = World::new(1).await;
+    let creation = world.sandbox.fault(slow("POST", 500));
+    let dying = world.daemon();
+    world
+        .app("insert into ad_product values (1, 'small', 0, 1)")
+        .await;
+    struck(&world, creation).await;
+    dying.kill_9();
+    // Nobody has its id, so it is looked up first.
+    world.app("delete from ad_product").await;
+    let question = world.sandbox.fault(Plan {
+        path: Some(String::from("small")),
+        ..slow("GET", 1000)
+    });
+    let frozen = world.daemon();
+    struck(&world, question).await;
+
+    frozen.freeze();
+    world
+        .app("insert into ad_product values (1, 'small', 0, 7)")
+        .await;
+    let mut other = world.daemon();
+    world.in_step().await;
+    other.sigterm();
+    assert!(other.ended().await.success());
+    let version = "select version from usage_sync.ad";
+    let before = world.number(version).await;
+    frozen.thaw();
+    wait_until("it to find itself overtaken", PATIENCE, async || {
+        world.number(version).await > before
+    })
+    .await;
+    world.in_step().await;
+
+    assert_eq!(world.sandbox.stats().records.deleted, 0);
+}
+
 #[tokio::test]
 async fn f06_what_a_frozen_worker_had_done_is_in_the_journal_though_nobody_can_repeat_it() {
     let world = World::new(1).await;
