@@ -122,6 +122,7 @@ pub async fn run(settings: &Settings, shutdown: Shutdown) -> Result<(), Error> {
         queue: queue.clone(),
         salesforce: client.clone(),
         place: place.clone(),
+        view: worker::View::new(outage(settings)),
         options: worker_options(settings),
         metrics: Arc::clone(&metrics),
         pushed,
@@ -178,6 +179,13 @@ async fn connect_queue(settings: &Settings, shutdown: &Shutdown) -> Result<Optio
     }
 }
 
+fn outage(settings: &Settings) -> Backoff {
+    Backoff {
+        base: settings.outage.base,
+        max: settings.outage.max,
+    }
+}
+
 fn worker_options(settings: &Settings) -> worker::Options {
     worker::Options {
         batch_size: settings.worker.batch_size,
@@ -188,10 +196,7 @@ fn worker_options(settings: &Settings) -> worker::Options {
             max: settings.retry.max,
         },
         retry_rejected: settings.retry.rejected,
-        outage: Backoff {
-            base: settings.outage.base,
-            max: settings.outage.max,
-        },
+        outage: outage(settings),
         // Its own call, and before it that of the task that renews the token.
         silence: settings.salesforce.timeout * 2 + watchdog::PATIENCE,
         api_budget: settings.salesforce.api_budget,

@@ -16,6 +16,7 @@ mod fence;
 mod journal;
 mod landing;
 mod record;
+mod sight;
 
 use std::{io, time::Duration};
 

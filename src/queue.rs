@@ -27,6 +27,7 @@
 //! - `{name}:token`: the highest fencing token that was used; an older database
 //!   is told by it.
 //! - `{name}:elsewhere`: why a daemon reports nothing, for `status`.
+//! - `{name}:view`: why no ad can be read, for `status`.
 
 mod budget;
 mod claim;
@@ -35,6 +36,7 @@ mod health;
 mod link;
 mod place;
 mod scripts;
+mod word;
 
 use std::{sync::Arc, time::Duration};
 

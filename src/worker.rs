@@ -20,6 +20,7 @@ mod say;
 mod sending;
 mod settle;
 mod verify;
+mod view;
 
 use std::{
     sync::{Arc, Weak},
@@ -35,6 +36,7 @@ pub use deliver::{Delivered, Terms, Witness, deliver};
 pub use gate::{Cause, Gate, Permit, Sent, Turn};
 pub use hand::Hand;
 pub use parcel::{Lanes, PlannedAd, contracts, pack};
+pub use view::View;
 
 use crate::{
     backoff::Backoff,
@@ -98,6 +100,8 @@ pub struct Context {
     pub salesforce: Client,
     /// Whether to report.
     pub place: Place,
+    /// Whether the app's view can be read.
+    pub view: View,
     /// How the worker works.
     pub options: Options,
     /// What the worker did.

@@ -34,6 +34,8 @@ struct Status {
     paused_because: Option<String>,
     /// Why nothing is reported from here, if that is so.
     elsewhere: Option<String>,
+    /// Why no ad can be read, if that is so.
+    view: Option<String>,
     /// Why changes of the app are missed, if they are.
     unwatched: Option<String>,
     place: Pinned,
@@ -101,6 +103,8 @@ struct Engine {
     used: i64,
     /// What the daemons say of their place.
     elsewhere: Option<String>,
+    /// What they say of the view.
+    view: Option<String>,
 }
 
 async fn ask(queue: Result<Queue, Failure>) -> Result<(Engine, Queue), Failure> {
@@ -112,6 +116,7 @@ async fn ask(queue: Result<Queue, Failure>) -> Result<(Engine, Queue), Failure> 
             usage: queue.usage().await?,
             used: queue.used_token(0).await?,
             elsewhere: queue.elsewhere().await?,
+            view: queue.view().await?,
         })
     };
     let engine = asked.await.map_err(|error: queue::Error| {
@@ -150,6 +155,7 @@ async fn read(
         paused_since: row.paused_since.and_then(rfc3339),
         paused_because: row.paused_because,
         elsewhere: elsewhere.map_or(engine.elsewhere, |elsewhere| Some(elsewhere.to_string())),
+        view: engine.view,
         unwatched: unwatched.map(|unwatched| unwatched.to_string()),
         place: Pinned {
             org: row.org_id,
@@ -202,6 +208,12 @@ fn print(status: &Status, json: bool) -> Result<(), Failure> {
             out,
             "PAUSED          since {since}{}\n                `usage-sync resume` ends it",
             because.unwrap_or_default()
+        )?;
+    }
+    if let Some(view) = &status.view {
+        writeln!(
+            out,
+            "VIEW FAILS      {view}\n                `usage-sync check` shows Postgres' words"
         )?;
     }
     if let Some(unwatched) = &status.unwatched {

@@ -164,24 +164,25 @@ impl Ledger {
     /// Rejects an ad whose rows cannot even be read. They are read once more
     /// with the ad locked, so that it is the newest version that cannot: an ad
     /// that changed since the first try, and can be read now, stays pending.
+    /// Answers whether it was rejected.
     pub async fn refuse_unreadable(
         &self,
         ad_id: &str,
         code: &str,
         message: &str,
         retry_rejected: Duration,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let mut transaction = self.begin(BEGIN).await?;
         postgres::query("select from usage_sync.ad where ad_id = $1 for update")
             .bind(ad_id)
             .execute(&mut *transaction)
             .await?;
         if is_readable(&mut transaction, ad_id).await? {
-            return Ok(());
+            return Ok(false);
         }
         reject(&mut transaction, ad_id, (code, message), retry_rejected).await?;
         transaction.commit().await?;
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -18,6 +18,7 @@ pub(super) struct Keys {
     pub(super) salesforce: String,
     pub(super) token: String,
     pub(super) elsewhere: String,
+    pub(super) view: String,
 }
 
 /// One for each operation. Redis forgets them when it restarts; the crate then
@@ -52,6 +53,7 @@ impl Keys {
             salesforce: key("salesforce"),
             token: key("token"),
             elsewhere: key("elsewhere"),
+            view: key("view"),
         }
     }
 }

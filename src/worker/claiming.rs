@@ -52,10 +52,13 @@ impl Worker {
                 return;
             }
         };
+        let rests_until = self.context.view.rests_until(now);
         match self.gate.permit(now) {
             Permit::Full if unasked => self.ask(false),
             Permit::Trial if unasked => self.ask(true),
+            Permit::Full if rests_until.is_some() => self.next_look = rests_until.unwrap_or(now),
             Permit::Full if !self.has_in_hand() && self.alone.starts() => self.claim_suspect(),
+            Permit::Full if self.context.view.is_blind() => self.claim(TRIAL, false),
             Permit::Full => {
                 self.claim(
                     self.context.options.batch_size * self.context.options.concurrency,
@@ -63,7 +66,13 @@ impl Worker {
                 );
             }
             Permit::Trial if self.send_one(true) => {}
-            Permit::Trial if self.lanes.waiting() == 0 => self.claim(TRIAL, true),
+            Permit::Trial if self.lanes.waiting() == 0 => match rests_until {
+                None => self.claim(TRIAL, true),
+                Some(until) => {
+                    self.gate.trial_postponed();
+                    self.next_look = until;
+                }
+            },
             Permit::Trial => {
                 // All that waits has its contract in flight still.
                 self.gate.trial_postponed();

@@ -9,6 +9,7 @@ use super::{
     Context,
     hand::Hand,
     parcel::{PlannedAd, pack},
+    view,
 };
 use crate::{
     failpoint::{self, Point},
@@ -64,39 +65,68 @@ pub(super) async fn of_claim(context: &Context, claim: Claim) -> Result<Vec<Parc
         let _untaken = hand.release(&ids).await;
         return Err(error.into());
     }
-    let mut parcels = Vec::new();
-    // A failure in the app's view is halved until the ad that causes it
-    // stands alone.
-    let mut open = vec![ids];
-    while let Some(ids) = open.pop() {
-        let failure = match ledger::answered(parcels_of(context, &hand, &ids)).await {
-            Ok(ready) => {
-                parcels.extend(ready);
-                continue;
-            }
-            Err(Error::Ledger(ledger::Error::Row(_))) if ids.len() > 1 => {
-                let (first, second) = ids.split_at(ids.len() / 2);
-                open.extend([second.to_vec(), first.to_vec()]);
-                continue;
-            }
-            Err(Error::Ledger(error @ ledger::Error::Row(_))) => {
-                match ledger::answered(refuse(context, &hand, &ids, &error)).await {
-                    Ok(()) => continue,
-                    Err(failure) => failure,
-                }
-            }
-            Err(failure) => failure,
-        };
-        open.push(ids);
+    let mut reading = Reading::of(ids);
+    let ended = reading.go_on(context, &hand).await;
+    say_unreadable(&reading.unreadable);
+    if !reading.open.is_empty() {
         // If Redis does not take them back, the end of the lease does.
-        let _untaken = hand.release(&open.concat()).await;
-        if parcels.is_empty() {
-            return Err(failure);
-        }
-        // What is ready goes out all the same.
-        break;
+        let _untaken = hand.release(&reading.open.concat()).await;
     }
-    Ok(parcels)
+    match ended {
+        Err(failure) if reading.parcels.is_empty() => Err(failure),
+        // What is ready goes out all the same.
+        Ok(()) | Err(_) => Ok(reading.parcels),
+    }
+}
+
+/// How far a claim has been read. A failure in the app's view is halved until
+/// the ad that causes it stands alone.
+struct Reading {
+    /// What is still to be read, the next at the end.
+    open: Vec<Vec<String>>,
+    parcels: Vec<Parcel>,
+    /// Ads that were rejected, with the code.
+    unreadable: Vec<(String, String)>,
+    /// A failure is not that of the whole view, as far as can be told.
+    is_judged: bool,
+}
+
+impl Reading {
+    fn of(ids: Vec<String>) -> Self {
+        Self {
+            open: vec![ids],
+            parcels: Vec::new(),
+            unreadable: Vec::new(),
+            is_judged: false,
+        }
+    }
+
+    /// Reads what is open until nothing is, or until the view turns out to fail
+    /// for every ad.
+    async fn go_on(&mut self, context: &Context, hand: &Arc<Hand>) -> Result<(), Error> {
+        while let Some(ids) = self.open.last().cloned() {
+            match ledger::answered(parcels_of(context, hand, &ids)).await {
+                Ok(ready) => self.parcels.extend(ready),
+                Err(Error::Ledger(error @ ledger::Error::Row(_))) => {
+                    if !self.is_judged && view::is_blind(context, &ids, &error).await? {
+                        return Ok(());
+                    }
+                    self.is_judged = true;
+                    if ids.len() > 1 {
+                        let (first, second) = ids.split_at(ids.len() / 2);
+                        self.open.pop();
+                        self.open.extend([second.to_vec(), first.to_vec()]);
+                        continue;
+                    }
+                    let refused = refuse(context, hand, &ids, &error);
+                    self.unreadable.extend(ledger::answered(refused).await?);
+                }
+                Err(failure) => return Err(failure),
+            }
+            self.open.pop();
+        }
+        Ok(())
+    }
 }
 
 /// Asks whether Postgres answers, where there is no ad to claim. Never answers
@@ -114,6 +144,9 @@ async fn parcels_of(
     let used = context.place.highest_used();
     let mut fence = context.ledger.fence(ids).await?;
     let ads = fence.take_ads();
+    if ads.iter().any(|ad| !ad.wanted.is_empty()) {
+        view::works(context).await;
+    }
     if ads.iter().any(|ad| ad.token <= used) {
         // The database was restored to an earlier state under our feet.
         context.place.look_now();
@@ -272,21 +305,36 @@ async fn take_in(context: &Context, hand: &Hand, strangers: Vec<String>) -> Resu
     Ok(())
 }
 
-/// An ad whose row makes the view fail is rejected alone.
+/// An ad whose row makes the view fail is rejected alone. Answers those that
+/// were, with the code: one may have changed since, and can be read now.
 async fn refuse(
     context: &Context,
     hand: &Hand,
     ids: &[String],
     error: &ledger::Error,
-) -> Result<(), Error> {
+) -> Result<Vec<(String, String)>, Error> {
     let code = format!("VIEW_{}", error.code().unwrap_or_default());
+    let mut refused = Vec::new();
     for id in ids {
-        tracing::warn!(ad.id = %super::shown(id), sqlstate = code, "ad rejected: its rows cannot be read");
-        context
+        let rejected = context
             .ledger
             .refuse_unreadable(id, &code, &error.message(), context.options.retry_rejected)
             .await?;
+        if rejected {
+            refused.push((id.clone(), code.clone()));
+        }
     }
+    context.metrics.ads_rejected.add(refused.len());
     hand.done(ids).await?;
-    Ok(())
+    Ok(refused)
+}
+
+/// One line for all of a claim, with an example.
+fn say_unreadable(unreadable: &[(String, String)]) {
+    if let [(ad_id, code), more @ ..] = unreadable {
+        tracing::warn!(
+            ad.id = %super::shown(ad_id), sqlstate = code, more = more.len(),
+            "ad rejected: its rows cannot be read"
+        );
+    }
 }

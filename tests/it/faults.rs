@@ -16,3 +16,4 @@ mod process;
 mod redis;
 mod salesforce;
 mod stop;
+mod view;
