@@ -23,9 +23,11 @@ use std::{io, time::Duration};
 use sqlx::{PgPool, Postgres, Transaction};
 
 pub use error::Error;
+pub(crate) use fence::hold;
 pub use fence::{AdInHand, Fence, Intent};
 pub use landing::{Found, Landing};
 pub use record::{Answer, Outcome, Recorded, Verdict};
+pub use sight::read_one;
 
 use crate::{plan::Names, postgres};
 
@@ -70,8 +72,16 @@ const ANSWER: Duration = Duration::from_secs(30);
 pub(crate) async fn answered<T, E: From<Error>>(
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
+    answered_within(ANSWER, work).await
+}
+
+/// The same, for who has a limit of its own.
+pub async fn answered_within<T, E: From<Error>>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
     let silent = |_| Error::Unavailable(io::Error::from(io::ErrorKind::TimedOut).into());
-    tokio::time::timeout(ANSWER, Box::pin(work))
+    tokio::time::timeout(limit, Box::pin(work))
         .await
         .map_err(silent)?
 }

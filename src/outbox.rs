@@ -2,11 +2,11 @@
 //! and commands put ads into it that are to be looked at again. From there all
 //! take the same way, whether a daemon runs now or later.
 
-use sqlx::{PgPool, types::time::OffsetDateTime};
+use sqlx::{PgPool, PgTransaction, types::time::OffsetDateTime};
 
 use crate::{
     failpoint::{self, Point},
-    ledger::Error,
+    ledger::{self, Error},
     postgres,
 };
 
@@ -19,6 +19,13 @@ const BATCH: i64 = 2000;
 /// that is frozen in between loses the transaction to whoever is not.
 const BEGIN: &str = "begin; \
     set local synchronous_commit to off; \
+    set local jit to off; \
+    set local statement_timeout to '15s'; \
+    set local lock_timeout to '5s'; \
+    set local idle_in_transaction_session_timeout to '3s'";
+
+/// As [`BEGIN`], for what a command was asked for: committed means on disk.
+const BEGIN_DURABLE: &str = "begin; \
     set local jit to off; \
     set local statement_timeout to '15s'; \
     set local lock_timeout to '5s'; \
@@ -132,7 +139,7 @@ impl Truncation {
 /// Queues those of the ads that the app has or that were ever seen here;
 /// answers them.
 pub async fn renew(pool: &PgPool, ads: &[String]) -> Result<Vec<String>, Error> {
-    let mut transaction = postgres::begin(pool, "begin").await?;
+    let mut transaction = begin_reading(pool).await?;
     let queued = postgres::query_scalar(include_str!("outbox/renew.sql"))
         .bind(ads)
         .fetch_all(&mut *transaction)
@@ -145,7 +152,7 @@ pub async fn renew(pool: &PgPool, ads: &[String]) -> Result<Vec<String>, Error> 
 
 /// Queues every rejected ad; answers how many there are.
 pub async fn renew_rejected(pool: &PgPool) -> Result<u64, Error> {
-    let mut transaction = postgres::begin(pool, "begin").await?;
+    let mut transaction = postgres::begin(pool, BEGIN_DURABLE).await?;
     let queued = postgres::query(
         "insert into usage_sync.change (ad_id) \
          select ad_id from usage_sync.ad where state = 'rejected'",
@@ -160,7 +167,7 @@ pub async fn renew_rejected(pool: &PgPool) -> Result<u64, Error> {
 
 /// Queues ads.
 pub async fn queue(pool: &PgPool, ads: &[String]) -> Result<(), Error> {
-    let mut transaction = postgres::begin(pool, "begin").await?;
+    let mut transaction = postgres::begin(pool, BEGIN_DURABLE).await?;
     postgres::query("insert into usage_sync.change (ad_id) select unnest($1::text[])")
         .bind(ads)
         .execute(&mut *transaction)
@@ -178,14 +185,16 @@ pub async fn page_of_view(
     size: i32,
     since: Option<OffsetDateTime>,
 ) -> Result<Vec<String>, Error> {
-    let mut transaction = postgres::begin(pool, "begin").await?;
-    postgres::query_scalar("select ad_id from usage_sync.page($1, $2, $3)")
+    let mut transaction = begin_reading(pool).await?;
+    let page = postgres::query_scalar("select ad_id from usage_sync.page($1, $2, $3)")
         .bind(after)
         .bind(size)
         .bind(since)
         .fetch_all(&mut *transaction)
         .await
-        .map_err(Error::of_view)
+        .map_err(Error::of_view)?;
+    transaction.commit().await?;
+    Ok(page)
 }
 
 /// Of one page of the ads that have records in Salesforce, those that the view
@@ -195,26 +204,48 @@ pub async fn page_of_left_over(
     after: Option<&str>,
     size: i32,
 ) -> Result<(Option<String>, Vec<String>), Error> {
-    let mut transaction = postgres::begin(pool, "begin").await?;
-    postgres::query_as(include_str!("outbox/left_over.sql"))
+    let mut transaction = begin_reading(pool).await?;
+    let page = postgres::query_as(include_str!("outbox/left_over.sql"))
         .bind(after)
         .bind(size)
         .fetch_one(&mut *transaction)
         .await
-        .map_err(Error::of_view)
-}
-
-/// How many ads the view has.
-pub async fn count_of_view(pool: &PgPool) -> Result<u64, Error> {
-    let mut transaction = postgres::begin(pool, "begin").await?;
-    let count: i64 = postgres::query_scalar("select count(distinct ad_id) from usage_sync.usage")
-        .fetch_one(&mut *transaction)
-        .await
         .map_err(Error::of_view)?;
-    Ok(count.unsigned_abs())
+    transaction.commit().await?;
+    Ok(page)
 }
 
-async fn wake(transaction: &mut sqlx::PgTransaction<'_>) -> Result<(), Error> {
+/// How many ads the view has; `None` if that takes longer than it is worth: a
+/// migration of the app waits for a read that goes on, and whoever comes next
+/// waits for the migration.
+pub async fn count_of_view(pool: &PgPool) -> Result<Option<u64>, Error> {
+    let mut transaction = begin_reading(pool).await?;
+    sqlx::raw_sql("set local statement_timeout to '3s'")
+        .execute(&mut *transaction)
+        .await?;
+    let count: Result<i64, Error> =
+        postgres::query_scalar("select count(distinct ad_id) from usage_sync.usage")
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(Error::of_view);
+    transaction.rollback().await?;
+    match count {
+        Ok(count) => Ok(Some(count.unsigned_abs())),
+        Err(error) if error.is_too_slow() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A transaction that may read the view, as the worker's: it never sees a table
+/// that a migration rewrites as empty, and the app never waits behind it. Fails
+/// with [`Error::is_locked`] while a migration has one of the tables.
+async fn begin_reading(pool: &PgPool) -> Result<PgTransaction<'static>, Error> {
+    let mut transaction = postgres::begin(pool, BEGIN_DURABLE).await?;
+    ledger::hold(&mut transaction).await?;
+    Ok(transaction)
+}
+
+async fn wake(transaction: &mut PgTransaction<'_>) -> Result<(), Error> {
     postgres::query("notify usage_sync")
         .execute(&mut **transaction)
         .await?;

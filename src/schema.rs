@@ -1,9 +1,15 @@
 //! The schema `usage_sync` in the app's database.
 
+use std::time::Duration;
+
 use sqlx::{Connection, PgConnection, Row as _, migrate::Migrator, postgres::PgConnectOptions};
 
 /// In our schema, so that it collides with nothing of the app's.
 const TABLE: &str = "usage_sync._migrations";
+
+/// Long for a connection and one short question. The migrations themselves may
+/// take as long as they need, or wait for another run.
+const ANSWER: Duration = Duration::from_secs(15);
 
 /// The schema could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -42,16 +48,10 @@ pub struct Migrated {
 /// app's, so it may run while the app writes; running it again does nothing,
 /// and two at once wait for each other.
 pub async fn migrate(connect: &PgConnectOptions) -> Result<Migrated, Error> {
-    let mut connection = PgConnection::connect_with(connect)
-        .await
-        .map_err(Error::Connect)?;
-    let (standby, version, number): (bool, String, i32) = sqlx::query_as(
-        "select pg_is_in_recovery(), current_setting('server_version'), \
-         current_setting('server_version_num')::int",
-    )
-    .fetch_one(&mut connection)
-    .await
-    .map_err(Error::Connect)?;
+    let opened = tokio::time::timeout(ANSWER, open(connect)).await;
+    let silent = |_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
+    let (mut connection, (standby, version, number)) =
+        opened.map_err(silent).flatten().map_err(Error::Connect)?;
     if standby {
         return Err(Error::Standby);
     }
@@ -65,6 +65,20 @@ pub async fn migrate(connect: &PgConnectOptions) -> Result<Migrated, Error> {
         .map_err(Error::Migrate)?;
     let now = applied(&mut connection).await;
     Ok(Migrated { before, now })
+}
+
+/// A connection, and what the server is: a standby, its version in two forms.
+async fn open(
+    connect: &PgConnectOptions,
+) -> Result<(PgConnection, (bool, String, i32)), sqlx::Error> {
+    let mut connection = PgConnection::connect_with(connect).await?;
+    let server = sqlx::query_as(
+        "select pg_is_in_recovery(), current_setting('server_version'), \
+         current_setting('server_version_num')::int",
+    )
+    .fetch_one(&mut connection)
+    .await?;
+    Ok((connection, server))
 }
 
 /// Whether the schema is what this program expects, older, newer or absent.

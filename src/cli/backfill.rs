@@ -19,7 +19,7 @@ pub(super) async fn run(
     shutdown: &Shutdown,
 ) -> Result<Exit, Failure> {
     let pool = connect::postgres(settings).await?;
-    let total = outbox::count_of_view(&pool)
+    let total = connect::read(async || outbox::count_of_view(&pool).await)
         .await
         .map_err(connect::failed)?;
     let mut progress = Progress::of("backfill", "ads", total);
@@ -27,14 +27,17 @@ pub(super) async fn run(
 
     let mut after = args.after.clone();
     loop {
-        let page = outbox::page_of_view(&pool, after.as_deref(), PAGE, since)
-            .await
-            .map_err(|error| explain_since(error, since))?;
+        let page = connect::read(async || {
+            outbox::page_of_view(&pool, after.as_deref(), PAGE, since).await
+        })
+        .await
+        .map_err(|error| go_on_after(explain_since(error, since), after.as_deref()))?;
         let Some(last) = page.last().cloned() else {
             break;
         };
         if !args.dry_run {
-            outbox::queue(&pool, &page).await.map_err(connect::failed)?;
+            let queued = connect::step(outbox::queue(&pool, &page)).await;
+            queued.map_err(|failure| go_on_after(failure, after.as_deref()))?;
         }
         progress.add(page.len());
         if shutdown.is_stopping() {
@@ -80,18 +83,25 @@ async fn left_over(
 ) -> Result<usize, Failure> {
     let (mut after, mut count) = (None, 0);
     loop {
-        let (last, gone) = outbox::page_of_left_over(pool, after.as_deref(), PAGE)
-            .await
-            .map_err(connect::failed)?;
+        let page = async || outbox::page_of_left_over(pool, after.as_deref(), PAGE).await;
+        let (last, gone) = connect::read(page).await.map_err(connect::failed)?;
         if last.is_none() {
             return Ok(count);
         }
         after = last;
         if !dry_run && !gone.is_empty() {
-            outbox::queue(pool, &gone).await.map_err(connect::failed)?;
+            connect::step(outbox::queue(pool, &gone)).await?;
         }
         count += gone.len();
         progress.add(gone.len());
+    }
+}
+
+/// What was enqueued stays so.
+fn go_on_after(failure: Failure, after: Option<&str>) -> Failure {
+    match after {
+        Some(after) => failure.remedy(format!("go on with: usage-sync backfill --after '{after}'")),
+        None => failure,
     }
 }
 

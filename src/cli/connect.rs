@@ -1,9 +1,13 @@
 //! What commands say when something that they need does not answer.
 
-use std::time::Duration;
+use std::{
+    io::Write as _,
+    time::{Duration, Instant},
+};
 
 use sqlx::PgPool;
 use usage_sync::{
+    backoff::{Backoff, chance},
     daemon, ledger, postgres,
     queue::{self, Queue},
     schema,
@@ -14,6 +18,54 @@ use super::{Exit, Failure};
 
 /// Long for one short question to a server that took the connection.
 const ANSWER: Duration = Duration::from_secs(10);
+
+/// Longer than one step of a command takes: its statements end by themselves
+/// after 15 s, and a connection is had within 5 s. A server that is frozen says
+/// nothing at all.
+const STEP: Duration = Duration::from_secs(21);
+
+/// A migration of the app may have the tables of the view for this long before a
+/// command gives up.
+const LOCKED: Duration = Duration::from_mins(5);
+
+/// How often it is tried meanwhile.
+const LOCKED_LOOK: Backoff = Backoff {
+    base: Duration::from_millis(200),
+    max: Duration::from_secs(2),
+};
+
+/// One step of a command, which ends whatever becomes of the server.
+pub(super) async fn step<T>(
+    work: impl Future<Output = Result<T, ledger::Error>>,
+) -> Result<T, Failure> {
+    ledger::answered_within(STEP, work).await.map_err(failed)
+}
+
+/// A step that reads the view. While a migration of the app has one of its
+/// tables the read gives way and is tried again, so that nothing of the app's
+/// waits behind it.
+pub(super) async fn read<T>(
+    mut work: impl AsyncFnMut() -> Result<T, ledger::Error>,
+) -> Result<T, ledger::Error> {
+    let (began, mut tries) = (Instant::now(), 0);
+    loop {
+        let done = ledger::answered_within(STEP, work()).await;
+        let locked = done.as_ref().is_err_and(ledger::Error::is_locked);
+        if !locked || began.elapsed() > LOCKED {
+            return done;
+        }
+        tries += 1;
+        if tries == 1 {
+            // A closed stream has nobody left to read it.
+            writeln!(
+                std::io::stderr(),
+                "waiting: a table that the view usage_sync.usage reads is locked, as by a migration of the app"
+            )
+            .ok();
+        }
+        tokio::time::sleep(LOCKED_LOOK.pause(tries, chance())).await;
+    }
+}
 
 /// The database, if it answers and has the schema.
 pub(super) async fn postgres(settings: &Settings) -> Result<PgPool, Failure> {
@@ -81,6 +133,14 @@ pub(super) async fn redis(settings: &Settings) -> Result<Queue, Failure> {
 )]
 pub(super) fn failed(error: ledger::Error) -> Failure {
     let (exit, remedy) = match &error {
+        error if error.is_locked() => (
+            Exit::Unavailable,
+            "run it again once the app's migration is done: a table stays locked",
+        ),
+        error if error.is_too_slow() => (
+            Exit::Configuration,
+            "it took more than 15 s: create an index on the column behind ad_id; `usage-sync check` looks at it",
+        ),
         ledger::Error::Unavailable(_) => (Exit::Unavailable, "try again once it answers"),
         ledger::Error::View(_) | ledger::Error::Row(_) => (
             Exit::Configuration,

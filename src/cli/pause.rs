@@ -11,9 +11,7 @@ use super::{Exit, Failure, args::PauseArgs, connect};
 /// machine it runs on and whenever it starts.
 pub(super) async fn run(settings: &Settings, args: &PauseArgs) -> Result<Exit, Failure> {
     let pool = connect::postgres(settings).await?;
-    let since = place::pause(&pool, args.because.as_deref())
-        .await
-        .map_err(connect::failed)?;
+    let since = connect::step(place::pause(&pool, args.because.as_deref())).await?;
     let since = since.format(&Rfc3339).unwrap_or_default();
     writeln!(
         std::io::stdout(),

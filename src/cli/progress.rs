@@ -11,16 +11,17 @@ const SAY_EVERY: Duration = Duration::from_secs(10);
 pub(super) struct Progress {
     bar: ProgressBar,
     work: &'static str,
-    total: u64,
+    /// Unknown where it is not worth counting.
+    total: Option<u64>,
     done: usize,
     said: Instant,
 }
 
 impl Progress {
     /// Of so many `things` that the `work` goes through.
-    pub(super) fn of(work: &'static str, things: &'static str, total: u64) -> Self {
+    pub(super) fn of(work: &'static str, things: &'static str, total: Option<u64>) -> Self {
         let template = format!("{{bar:40}} {{pos}}/{{len}} {things}, {{per_sec}}, {{eta}} left");
-        let bar = ProgressBar::new(total);
+        let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
         Self {
             bar: match ProgressStyle::with_template(&template) {
                 Ok(style) => bar.with_style(style),
@@ -35,7 +36,7 @@ impl Progress {
 
     /// Once the total is known.
     pub(super) fn is_of(&mut self, total: u64) {
-        self.total = total;
+        self.total = Some(total);
         self.bar.set_length(total);
     }
 

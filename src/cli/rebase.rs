@@ -1,11 +1,12 @@
 //! `usage-sync rebase`: reports go out from this database to this org from now
 //! on.
 
-use std::io::Write as _;
+use std::{io::Write as _, time::Duration};
 
 use sqlx::PgPool;
 use time::format_description::well_known::Rfc3339;
 use usage_sync::{
+    ledger,
     place::{
         self, Row,
         rebase::{Difference, Rebase},
@@ -24,6 +25,12 @@ use super::{
     progress::Progress,
 };
 
+/// A million records are compared in half a minute.
+const WHOLE: Duration = Duration::from_mins(10);
+
+/// A look at one row.
+const A_LOOK: Duration = Duration::from_secs(10);
+
 /// Says what was written down, what is, and what differs; then makes ledger and
 /// tokens fit, queues all ads, and writes the new place down. Asks nothing: to
 /// call it is the answer. But records that may be somebody else's are withdrawn
@@ -36,18 +43,18 @@ pub(super) async fn run(
     let pool = connect::postgres(settings).await?;
     let queue = connect::redis(settings).await?;
     let (client, identity) = login(settings).await?;
-    let row = place::look(&pool).await.map_err(connect::failed)?;
+    let row = connect::step(place::look(&pool)).await?;
     let remembered = remembered(&queue).await?;
     describe(&row, &identity, remembered)?;
 
     let prefix = &settings.salesforce.external_id_prefix;
-    let mut rebase = Rebase::begin(&pool, prefix, row.newest)
-        .await
-        .map_err(connect::failed)?;
+    let mut rebase = connect::step(Rebase::begin(&pool, prefix, row.newest)).await?;
     if !read_org(&client, prefix, &mut rebase, shutdown).await? {
         return interrupted();
     }
-    let difference = rebase.compare().await.map_err(connect::failed)?;
+    let Some(difference) = compare(&mut rebase, shutdown).await? else {
+        return interrupted();
+    };
     tell(&difference)?;
     if args.dry_run {
         writeln!(std::io::stdout(), "\nnothing was changed")?;
@@ -63,10 +70,7 @@ pub(super) async fn run(
         return interrupted();
     }
     let remembered = self::remembered(&queue).await?;
-    rebase
-        .confirm(&identity.org_id, remembered)
-        .await
-        .map_err(connect::failed)?;
+    connect::step(rebase.confirm(&identity.org_id, remembered)).await?;
     confirmed(&pool).await
 }
 
@@ -123,11 +127,11 @@ async fn read_org(
     rebase: &mut Rebase,
     shutdown: &Shutdown,
 ) -> Result<bool, Failure> {
-    let mut progress = Progress::of("reading the org", "records", 0);
+    let mut progress = Progress::of("reading the org", "records", None);
     let mut records = client.own_records(prefix);
     while let Some(page) = records.next().await.map_err(|error| refused(&error))? {
         progress.is_of(records.total().unwrap_or(0));
-        rebase.take(&page).await.map_err(connect::failed)?;
+        connect::step(rebase.take(&page)).await?;
         progress.add(page.len());
         if shutdown.is_stopping() {
             progress.end();
@@ -141,6 +145,28 @@ async fn read_org(
         progress.done()
     )?;
     Ok(true)
+}
+
+/// Compares org, ledger and view; nothing if a stop came first.
+async fn compare(rebase: &mut Rebase, shutdown: &Shutdown) -> Result<Option<Difference>, Failure> {
+    whole(rebase.compare()).await?;
+    let mut after: Option<String> = None;
+    loop {
+        let page = connect::read(async || rebase.want(after.as_deref()).await).await;
+        after = page.map_err(connect::failed)?;
+        if after.is_none() {
+            return Ok(Some(whole(rebase.difference()).await?));
+        }
+        if shutdown.is_stopping() {
+            return Ok(None);
+        }
+    }
+}
+
+/// A statement over all records of ours, of which nothing of the app's waits.
+async fn whole<T>(work: impl Future<Output = Result<T, ledger::Error>>) -> Result<T, Failure> {
+    let done = ledger::answered_within(WHOLE, work).await;
+    done.map_err(connect::failed)
 }
 
 fn tell(difference: &Difference) -> Result<(), Failure> {
@@ -196,15 +222,11 @@ async fn put_in_doubt(
     difference: &Difference,
     shutdown: &Shutdown,
 ) -> Result<bool, Failure> {
-    let blank = rebase.blank().await.map_err(connect::failed)?;
+    let blank = whole(rebase.blank()).await?;
     let ads = u64::try_from(difference.ads).unwrap_or(0);
-    let mut progress = Progress::of("marking what differs", "ads", ads);
+    let mut progress = Progress::of("marking what differs", "ads", Some(ads));
     let mut after: Option<String> = None;
-    while let Some((last, count)) = rebase
-        .doubt(after.as_deref(), &blank)
-        .await
-        .map_err(connect::failed)?
-    {
+    while let Some((last, count)) = connect::step(rebase.doubt(after.as_deref(), &blank)).await? {
         after = Some(last);
         progress.add(count);
         if shutdown.is_stopping() {
@@ -234,7 +256,7 @@ async fn confirmed(pool: &PgPool) -> Result<Exit, Failure> {
         out,
         "\nwritten down: reports go out from here, within seconds"
     )?;
-    match place::look(pool).await {
+    match ledger::answered_within(A_LOOK, place::look(pool)).await {
         Ok(row) if row.paused_since.is_some() => {
             writeln!(
                 out,

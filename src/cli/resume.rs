@@ -9,7 +9,7 @@ use super::{Exit, Failure, connect};
 /// Takes the wish to pause out of the database.
 pub(super) async fn run(settings: &Settings) -> Result<Exit, Failure> {
     let pool = connect::postgres(settings).await?;
-    let resumed = place::resume(&pool).await.map_err(connect::failed)?;
+    let resumed = connect::step(place::resume(&pool)).await?;
     writeln!(
         std::io::stdout(),
         "{}",

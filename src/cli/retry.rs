@@ -12,17 +12,14 @@ pub(super) async fn run(settings: &Settings, args: &RetryArgs) -> Result<Exit, F
     let pool = connect::postgres(settings).await?;
     let mut out = std::io::stdout();
     if args.rejected {
-        match outbox::renew_rejected(&pool)
-            .await
-            .map_err(connect::failed)?
-        {
+        match connect::step(outbox::renew_rejected(&pool)).await? {
             0 => writeln!(out, "no ad is rejected")?,
             1 => writeln!(out, "1 ad will be reported again")?,
             count => writeln!(out, "{count} ads will be reported again")?,
         }
         return Ok(Exit::Done);
     }
-    let queued = outbox::renew(&pool, &args.ads)
+    let queued = connect::read(async || outbox::renew(&pool, &args.ads).await)
         .await
         .map_err(connect::failed)?;
     match queued.len() {

@@ -81,8 +81,8 @@ pub(super) async fn run(
                 (None, Some(missing))
             }
         };
-        let status = read(&pool, &ledger, engine, settings.salesforce.api_budget).await;
-        print(&status.map_err(connect::failed)?, args.json)?;
+        let status = read(&pool, &ledger, engine, settings.salesforce.api_budget);
+        print(&connect::step(status).await?, args.json)?;
         if !args.watch {
             return missing.map_or(Ok(Exit::Done), Err);
         }

@@ -34,6 +34,19 @@ impl Error {
         }
     }
 
+    /// Whether a lock was not to be had: most often a migration of the app has
+    /// a table that the view reads, and is done some time.
+    pub fn is_locked(&self) -> bool {
+        // PostgreSQL: Appendix A, Error Codes: lock_not_available.
+        self.code().as_deref() == Some("55P03")
+    }
+
+    /// Whether a statement took longer than it may.
+    pub fn is_too_slow(&self) -> bool {
+        // PostgreSQL: Appendix A, Error Codes: query_canceled.
+        self.code().as_deref() == Some("57014")
+    }
+
     /// The database's own code, five characters.
     pub fn code(&self) -> Option<String> {
         match self {

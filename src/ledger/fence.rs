@@ -204,7 +204,7 @@ impl Fence {
 
 /// Takes the locks that reading the view needs. To be called ahead of every read
 /// in a transaction of its own or a part of one.
-pub(super) async fn hold(transaction: &mut PgConnection) -> Result<(), Error> {
+pub(crate) async fn hold(transaction: &mut PgConnection) -> Result<(), Error> {
     sqlx::raw_sql(include_str!("hold.sql"))
         .execute(transaction)
         .await

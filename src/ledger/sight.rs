@@ -3,12 +3,26 @@
 //! Takes no token and notes nothing: it only looks, with the locks and the
 //! limits of every other read of the view.
 
+use sqlx::{Connection as _, PgConnection};
+
 use super::{BEGIN, Error, Ledger, fence};
 use crate::postgres;
 
 /// Enough to choose from by chance, so that a few bad ones among them are not
 /// asked again and again.
 const CHOICE: i64 = 100;
+
+/// Reads some row of the view, all columns that are needed.
+pub async fn read_one(connection: &mut PgConnection) -> Result<(), Error> {
+    let mut transaction = connection.begin_with(BEGIN).await?;
+    fence::hold(&mut transaction).await?;
+    postgres::query("select ad_id, line, contract, fields from usage_sync.usage limit 1")
+        .execute(&mut *transaction)
+        .await
+        .map_err(Error::of_view)?;
+    transaction.commit().await?;
+    Ok(())
+}
 
 impl Ledger {
     /// Ads other than these: some that Salesforce was told of, else some that

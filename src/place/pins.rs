@@ -5,6 +5,10 @@ use sqlx::{PgPool, types::time::OffsetDateTime};
 
 use crate::{ledger::Error, postgres};
 
+/// One row, of which nobody holds the lock for long.
+const BEGIN: &str = "begin; set local lock_timeout to '5s'; \
+    set local idle_in_transaction_session_timeout to '3s'";
+
 /// What the database says of its place.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct Row {
@@ -26,7 +30,7 @@ pub struct Row {
 
 /// Reads the row.
 pub async fn look(pool: &PgPool) -> Result<Row, Error> {
-    let mut transaction = postgres::begin(pool, "begin").await?;
+    let mut transaction = postgres::begin(pool, BEGIN).await?;
     Ok(postgres::query_as(include_str!("look.sql"))
         .fetch_one(&mut *transaction)
         .await?)
@@ -35,7 +39,7 @@ pub async fn look(pool: &PgPool) -> Result<Row, Error> {
 /// Writes down where the first report goes to. Changes nothing where reports
 /// went out already.
 pub(super) async fn pin(pool: &PgPool, org_id: &str) -> Result<(), Error> {
-    let mut transaction = postgres::begin(pool, "begin").await?;
+    let mut transaction = postgres::begin(pool, BEGIN).await?;
     postgres::query(include_str!("pin.sql"))
         .bind(org_id)
         .execute(&mut *transaction)
@@ -46,7 +50,7 @@ pub(super) async fn pin(pool: &PgPool, org_id: &str) -> Result<(), Error> {
 /// Asks every daemon to report nothing; answers since when that holds, which
 /// is earlier than now if it did already.
 pub async fn pause(pool: &PgPool, because: Option<&str>) -> Result<OffsetDateTime, Error> {
-    let mut transaction = postgres::begin(pool, "begin").await?;
+    let mut transaction = postgres::begin(pool, BEGIN).await?;
     let since = postgres::query_scalar(
         "insert into usage_sync.place as place (paused_since, paused_because) \
          values (clock_timestamp(), $1) \
@@ -64,7 +68,7 @@ pub async fn pause(pool: &PgPool, because: Option<&str>) -> Result<OffsetDateTim
 
 /// Lets the daemons report again; false if they were not asked to pause.
 pub async fn resume(pool: &PgPool) -> Result<bool, Error> {
-    let mut transaction = postgres::begin(pool, "begin").await?;
+    let mut transaction = postgres::begin(pool, BEGIN).await?;
     let resumed = postgres::query(
         "update usage_sync.place set paused_since = null, paused_because = null \
          where paused_since is not null",

@@ -11,10 +11,19 @@
 
 use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
 
-use crate::{ledger::Error, salesforce::OwnRecord};
+use crate::{
+    ledger::{self, Error},
+    salesforce::OwnRecord,
+};
 
 /// Ads a transaction: some milliseconds of work beside live traffic.
 const PAGE: i64 = 1000;
+
+/// A page of the view is read within the limits of every read of it: the app's
+/// migrations wait for no longer.
+const READ: &str = "begin; \
+    set local statement_timeout to '15s'; \
+    set local idle_in_transaction_session_timeout to '3s'";
 
 /// How far the tokens are lifted above the highest that is known to have been
 /// used: one may have been used for a record that is withdrawn by now, or for a
@@ -83,28 +92,67 @@ impl Rebase {
         Ok(())
     }
 
-    /// Compares what was taken in with the ledger.
-    pub async fn compare(&mut self) -> Result<Difference, Error> {
+    /// Compares what was taken in with the ledger, and finds the records that
+    /// it does not know. Reads nothing of the app's.
+    pub async fn compare(&mut self) -> Result<(), Error> {
         let connection = &mut *self.connection;
         // Without statistics the planner takes the table for an empty one.
-        sqlx::raw_sql("truncate pg_temp.org_difference; analyze pg_temp.org_record")
-            .execute(&mut *connection)
-            .await?;
+        sqlx::raw_sql(
+            "truncate pg_temp.org_difference, pg_temp.org_stranger, pg_temp.org_wanted; \
+             analyze pg_temp.org_record",
+        )
+        .execute(&mut *connection)
+        .await?;
         sqlx::query(include_str!("rebase/compare.sql"))
             .bind(self.newest)
             .execute(&mut *connection)
             .await?;
-        sqlx::query(include_str!("rebase/strangers.sql"))
-            .persistent(false)
+        sqlx::query(include_str!("rebase/split.sql"))
             .bind(&self.prefix)
             .execute(&mut *connection)
-            .await
-            .map_err(Error::of_view)?;
-        sqlx::query_as(include_str!("rebase/difference.sql"))
-            .persistent(false)
+            .await?;
+        sqlx::raw_sql("analyze pg_temp.org_stranger")
+            .execute(connection)
+            .await?;
+        Ok(())
+    }
+
+    /// Reads what the app wants of one page of the ads that the unknown records
+    /// may belong to, as the worker reads the view; answers where the next page
+    /// begins, `None` after the last.
+    pub async fn want(&mut self, after: Option<&str>) -> Result<Option<String>, Error> {
+        let mut transaction = sqlx::Connection::begin_with(&mut *self.connection, READ).await?;
+        let ads: Vec<String> = sqlx::query_scalar(include_str!("rebase/page.sql"))
+            .bind(after)
+            .bind(PAGE)
+            .fetch_one(&mut *transaction)
+            .await?;
+        if !ads.is_empty() {
+            ledger::hold(&mut transaction).await?;
+            sqlx::query(include_str!("rebase/wanted.sql"))
+                .persistent(false)
+                .bind(&ads)
+                .execute(&mut *transaction)
+                .await
+                .map_err(Error::of_view)?;
+        }
+        transaction.commit().await?;
+        // In the order of the database, not of the bytes.
+        Ok(ads.into_iter().next_back())
+    }
+
+    /// How org and ledger differ, once everything has been compared and read.
+    pub async fn difference(&mut self) -> Result<Difference, Error> {
+        let connection = &mut *self.connection;
+        sqlx::raw_sql("analyze pg_temp.org_wanted")
+            .execute(&mut *connection)
+            .await?;
+        sqlx::query(include_str!("rebase/strangers.sql"))
+            .execute(&mut *connection)
+            .await?;
+        Ok(sqlx::query_as(include_str!("rebase/difference.sql"))
             .fetch_one(connection)
-            .await
-            .map_err(Error::of_view)
+            .await?)
     }
 
     /// Puts one page of what differs in doubt; answers the last ad of it,

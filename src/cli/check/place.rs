@@ -1,7 +1,9 @@
 //! The place: whether reports may go out from this database to this org.
 
+use std::time::Duration;
+
 use usage_sync::{
-    daemon,
+    daemon, ledger,
     place::{self, Row},
     queue::Queue,
     salesforce::Client,
@@ -10,6 +12,9 @@ use usage_sync::{
 };
 
 use super::Item;
+
+/// Long for a look at one row.
+const LOOK: Duration = Duration::from_secs(15);
 
 const NAME: &str = "place";
 
@@ -21,7 +26,7 @@ pub(super) async fn check(settings: &Settings) -> Vec<Item> {
     let Ok((_, pool)) = daemon::pool(&settings.database) else {
         return Vec::new();
     };
-    let row = match place::look(&pool).await {
+    let row = match ledger::answered_within(LOOK, place::look(&pool)).await {
         Ok(row) => row,
         Err(error) => {
             let remedy = "bring Postgres back, or run `usage-sync migrate`";

@@ -4,15 +4,16 @@ use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, postgres::PgListener};
-use usage_sync::{daemon, postgres, schema, settings::Settings, telemetry::Chain, watched};
+use usage_sync::{daemon, ledger, postgres, schema, settings::Settings, telemetry::Chain, watched};
 
 use super::{super::connect, Item};
 
 /// A notification crosses a database in less than a millisecond.
 const ROUND_TRIP: Duration = Duration::from_secs(2);
 
-/// Longer than all questions together take, also over a large database.
-const LOOK: Duration = Duration::from_mins(1);
+/// Longer than all questions together take, also over a large database: a read
+/// of the view ends by itself after 15 s.
+const LOOK: Duration = Duration::from_secs(30);
 
 pub(super) async fn check(settings: &Settings) -> Vec<Item> {
     let (options, pool) = match daemon::pool(&settings.database) {
@@ -153,17 +154,29 @@ async fn view(connection: &mut PgConnection) -> Item {
     if !faults.is_empty() {
         return Item::failed(NAME, faults.join("; "), REMEDY);
     }
-    let readable =
-        sqlx::query("select ad_id, line, contract, fields from usage_sync.usage limit 1")
-            .execute(connection)
-            .await;
-    match readable {
-        Ok(_) => Item::ok(NAME, "has its columns and can be read"),
-        Err(error) => Item::failed(
-            NAME,
-            error.to_string(),
-            "grant the daemon's role SELECT on the view",
-        ),
+    match ledger::read_one(connection).await {
+        Ok(()) => Item::ok(NAME, "has its columns and can be read"),
+        Err(error) => Item::failed(NAME, Chain(&error).to_string(), unreadable(&error)),
+    }
+}
+
+/// What to do about a view that has its columns and cannot be read.
+fn unreadable(error: &ledger::Error) -> &'static str {
+    if error.is_locked() {
+        return "run it again once the app's migration is done: a table that the view reads is locked";
+    }
+    if error.is_too_slow() {
+        return "one row takes more than 15 s: simplify the view, or index what it joins";
+    }
+    match error {
+        // PostgreSQL: Appendix A, Error Codes: insufficient_privilege.
+        ledger::Error::View(_) if error.code().as_deref() == Some("42501") => {
+            "grant the daemon's role SELECT on the view"
+        }
+        ledger::Error::View(_) | ledger::Error::Row(_) => {
+            "correct the view, or what it reads, in a migration of the app"
+        }
+        ledger::Error::Unavailable(_) | ledger::Error::Schema(_) => "look at the server's log",
     }
 }
 
@@ -196,11 +209,12 @@ async fn filtered(connection: &mut PgConnection) -> Result<BTreeSet<String>, sql
     let key_type: String = sqlx::query_scalar("select usage_sync.key_type()")
         .fetch_one(&mut *connection)
         .await?;
+    let limits = "begin; set local statement_timeout to '15s'; set local lock_timeout to '500ms'";
+    let mut transaction = sqlx::Connection::begin_with(&mut *connection, limits).await?;
     let sample: Vec<String> =
         sqlx::query_scalar("select ad_id::text from usage_sync.usage limit 5")
-            .fetch_all(&mut *connection)
+            .fetch_all(&mut *transaction)
             .await?;
-    let mut transaction = sqlx::Connection::begin(&mut *connection).await?;
     sqlx::query("set local enable_seqscan to off")
         .execute(&mut *transaction)
         .await?;

@@ -8,6 +8,4 @@ select
         filter (where kind = 'unknown' and wanted.ad_id is null))[:3], '{}') as examples,
     count(distinct difference.ad_id) as ads
 from pg_temp.org_difference as difference
-left join usage_sync.wanted(
-    (select coalesce(array_agg(distinct ad_id), '{}') from pg_temp.org_difference where kind = 'unknown')
-) as wanted using (ad_id, line)
+left join pg_temp.org_wanted as wanted using (ad_id, line)
