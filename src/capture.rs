@@ -5,11 +5,12 @@
 //! ads as pending, in one short transaction a batch, and pushes their ids. The
 //! sweep walks the pending ads and offers Redis those that it does not know:
 //! it heals whatever broke between the two steps, and refills a queue that had
-//! no room. Several daemons may do this at once. No transaction is open while
+//! no room, or what a daemon that died had not told Redis of. Several daemons may do this at once. No transaction is open while
 //! this waits for anything.
 
 mod awake;
 mod listener;
+mod survivor;
 mod sweep;
 
 use std::{
@@ -36,6 +37,7 @@ use crate::{
 };
 use awake::{Awake, Rush};
 pub use listener::Listener;
+use survivor::Survivor;
 use sweep::Place;
 
 /// A queue without room is looked at this often.
@@ -105,6 +107,9 @@ impl Capture {
         let mut room = interval(ROOM_LOOK);
         let mut rushed = interval(awake::POLL);
         rushed.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let survivor = Survivor::new(context.queue.clone());
+        let mut beat = interval(survivor::BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !shutdown.is_stopping() {
             tokio::select! {
                 () = shutdown.wait() => break,
@@ -113,12 +118,18 @@ impl Capture {
                 _ = rushed.tick(), if self.awake.is_some() => self.look_awake().await,
                 () = context.sweep.notified() => self.sweep().await,
                 _ = sweep.tick() => self.sweep().await,
+                _ = beat.tick() => {
+                    if survivor.beat().await {
+                        self.sweep().await;
+                    }
+                }
                 _ = room.tick(), if self.backlog.is_some() || self.untold => self.refill().await,
             }
         }
         if let Some(awake) = self.awake.take() {
             awake.sleep().await;
         }
+        survivor.leave().await;
     }
 
     /// Empties the outbox; wakes up while changes rush in.

@@ -22,6 +22,7 @@ pub mod salesforce;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod schema;
+pub mod seldom;
 pub mod settings;
 pub mod shutdown;
 pub mod telemetry;

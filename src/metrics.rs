@@ -10,6 +10,8 @@ use std::{
 
 use tokio::sync::Notify;
 
+use crate::seldom::Seldom;
+
 /// A number that only grows.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -81,6 +83,8 @@ pub struct Metrics {
     pub records_withdrawn: Counter,
     pub calls: Counter,
     pub failed_calls: Counter,
+    pub ids_dropped: Counter,
+    pub drops_to_say: Seldom,
     pub salesforce: State,
     pub budget: State,
 }

@@ -62,9 +62,10 @@ pub async fn move_batch(pool: &PgPool) -> Result<Moved, Error> {
     failpoint::at(Point::Moving).await;
     transaction.commit().await?;
     failpoint::at(Point::Moved).await;
-    for key in too_long.into_iter().flatten() {
+    if let [key, more @ ..] = too_long.unwrap_or_default().as_slice() {
         tracing::warn!(
             ad.id = key,
+            more = more.len(),
             "ad rejected: its id is too long to be reported"
         );
     }

@@ -27,11 +27,14 @@
 //! - `{name}:token`: the highest fencing token that was used; an older database
 //!   is told by it.
 //! - `{name}:elsewhere`: why a daemon reports nothing, for `status`.
+//! - `{name}:daemons`, a sorted set of daemon by time: until when it is taken
+//!   to live.
 //! - `{name}:view`: why no ad can be read, for `status`.
 
 mod budget;
 mod claim;
 mod connection;
+mod daemons;
 mod health;
 mod link;
 mod place;

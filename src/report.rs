@@ -96,6 +96,7 @@ impl Reporter {
             "count#records.withdrawn" = metrics.records_withdrawn.take(),
             "count#salesforce.calls" = metrics.calls.take(),
             "count#salesforce.failed_calls" = metrics.failed_calls.take(),
+            "count#ids.dropped" = metrics.ids_dropped.take(),
             "sample#salesforce.up" = u8::from(health.up),
             "sample#salesforce.calls_left" = health.api_calls_left,
             "sample#budget.left" = budget.map(|budget| budget.left),

@@ -19,6 +19,7 @@ pub(super) struct Keys {
     pub(super) token: String,
     pub(super) elsewhere: String,
     pub(super) view: String,
+    pub(super) daemons: String,
 }
 
 /// One for each operation. Redis forgets them when it restarts; the crate then
@@ -35,6 +36,7 @@ pub(super) struct Scripts {
     pub(super) renew: Script,
     pub(super) recover: Script,
     pub(super) token: Script,
+    pub(super) lives: Script,
     pub(super) budget: budget::Scripts,
 }
 
@@ -54,6 +56,7 @@ impl Keys {
             token: key("token"),
             elsewhere: key("elsewhere"),
             view: key("view"),
+            daemons: key("daemons"),
         }
     }
 }
@@ -72,6 +75,7 @@ impl Scripts {
             renew: Script::new(include_str!("renew.lua")),
             recover: Script::new(include_str!("recover.lua")),
             token: Script::new(include_str!("token.lua")),
+            lives: Script::new(include_str!("lives.lua")),
             budget: budget::Scripts::new(),
         }
     }

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
+    time::Instant,
 };
 
 use super::{
@@ -292,11 +293,15 @@ async fn take_in(context: &Context, hand: &Hand, strangers: Vec<String>) -> Resu
     let (adopted, unknown): (Vec<String>, Vec<String>) =
         strangers.into_iter().partition(|id| adopted.contains(id));
     if !unknown.is_empty() {
-        tracing::warn!(
-            count = unknown.len(),
-            ad.id = %super::shown(&unknown[0]),
-            "dropped ids from the queue that no ad has"
-        );
+        let metrics = &context.metrics;
+        metrics.ids_dropped.add(unknown.len());
+        if let Some(count) = metrics.drops_to_say.add(unknown.len(), Instant::now()) {
+            tracing::warn!(
+                count,
+                ad.id = %super::shown(&unknown[0]),
+                "dropped ids from the queue that no ad has"
+            );
+        }
         hand.done(&unknown).await?;
     }
     if !adopted.is_empty() {

@@ -3,6 +3,7 @@
 //! is the one that its fault has there.
 
 mod app;
+mod commands;
 mod deaths;
 #[cfg(feature = "failpoints")]
 mod failpoints;
@@ -16,4 +17,5 @@ mod process;
 mod redis;
 mod salesforce;
 mod stop;
+mod survivor;
 mod view;

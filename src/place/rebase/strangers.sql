@@ -5,3 +5,4 @@ select distinct on (stranger.external_id)
     stranger.external_id, stranger.ad_id, stranger.line, stranger.salesforce_id, 'unknown'
 from pg_temp.org_stranger as stranger left join pg_temp.org_wanted as wanted using (ad_id, line)
 order by stranger.external_id, wanted.ad_id is null, stranger.at
+on conflict (external_id) do nothing

@@ -222,3 +222,76 @@ async fn f39_two_bad_ads_without_any_other_are_rejected_once_another_comes() {
     world.ad_is("15", "reported").await;
     daemon.logged(AGAIN).await;
 }
+
+#[tokio::test]
+async fn f39_many_bad_ads_cost_a_line_for_each_claim() {
+    let world = World::new(1).await;
+    let half = "case when ad_product.ad_id % 2 = 0 then quantity / (quantity - quantity) else quantity end";
+    world.quantity_is(half).await;
+    world
+        .app("insert into ad_product select n, 'small', 0, n from generate_series(1, 100) n")
+        .await;
+    let daemon = world.daemon();
+
+    let settled = "select count(*) from usage_sync.ad where settled_version = version";
+    wait_until("all of them to be settled", PATIENCE, async || {
+        world.count(settled).await == 100
+    })
+    .await;
+    let rejected = "select count(*) from usage_sync.ad where state = 'rejected'";
+    assert_eq!(world.count(rejected).await, 50);
+    let log = daemon.log();
+    let lines = log.matches("ad rejected: its rows cannot be read").count();
+    assert!((1..=5).contains(&lines), "{lines} lines: {log}");
+}
+
+#[tokio::test]
+async fn check_says_why_a_view_cannot_be_read_and_what_to_do() {
+    let world = World::new(1).await;
+    world
+        .app("insert into ad_product values (1, 'small', 0, 1)")
+        .await;
+    world.quantity_is("quantity / (quantity - quantity)").await;
+
+    let (exit, out) = world.command(&["check"]).await;
+
+    assert_eq!(exit, 1, "{out}");
+    assert!(out.contains("division by zero"), "{out}");
+    assert!(out.contains("correct the view, or what it reads"), "{out}");
+}
+
+#[tokio::test]
+async fn ids_that_no_ad_has_are_one_line_however_many_come() {
+    const IDS: usize = 4000;
+    let world = World::new(1).await;
+    let daemon = world.daemon_with(&[("METRICS_INTERVAL", "1s")]);
+    let client = redis::Client::open(world.redis.url()).expect("an address");
+    let mut redis = client
+        .get_multiplexed_async_connection()
+        .await
+        .expect("redis");
+    let ids: Vec<String> = (0..IDS).map(|n| format!("nobody's {n}")).collect();
+    let _: usize = redis::cmd("RPUSH")
+        .arg("{usage-sync}:queue")
+        .arg(ids)
+        .query_async(&mut redis)
+        .await
+        .expect("redis takes them");
+
+    // The metrics tell of all of them.
+    wait_until("all of them to be dropped", PATIENCE, async || {
+        let log = daemon.log();
+        let counts = log.split("ids.dropped=").skip(1).map(|rest| {
+            let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+            digits.parse::<usize>().expect("a count")
+        });
+        counts.sum::<usize>() == IDS
+    })
+    .await;
+    let log = daemon.log();
+    assert_eq!(
+        log.matches("dropped ids from the queue").count(),
+        1,
+        "{log}"
+    );
+}
