@@ -117,7 +117,9 @@ pub(crate) async fn begin(
 /// Whether the connection ended, or the server ended it (57P01, PostgreSQL:
 /// Appendix A, Error Codes).
 fn is_dead(error: &Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
     matches!(error, Error::Io(_)) || code.as_deref() == Some("57P01")
 }
 
