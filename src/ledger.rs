@@ -69,21 +69,20 @@ const ANSWER: Duration = Duration::from_secs(30);
 
 /// Work with the database, given up once no answer can be expected any more.
 /// What it had committed by then is found again, as after a crash.
-pub(crate) async fn answered<T, E: From<Error>>(
+pub(crate) fn answered<T, E: From<Error>>(
     work: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
-    answered_within(ANSWER, work).await
+) -> impl Future<Output = Result<T, E>> {
+    answered_within(ANSWER, work)
 }
 
 /// The same, for who has a limit of its own.
-pub async fn answered_within<T, E: From<Error>>(
+pub fn answered_within<T, E: From<Error>>(
     limit: Duration,
     work: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
+) -> impl Future<Output = Result<T, E>> {
+    let work = Box::pin(work);
     let silent = |_| Error::Unavailable(io::Error::from(io::ErrorKind::TimedOut).into());
-    tokio::time::timeout(limit, Box::pin(work))
-        .await
-        .map_err(silent)?
+    async move { tokio::time::timeout(limit, work).await.map_err(silent)? }
 }
 
 type Pg = Transaction<'static, Postgres>;

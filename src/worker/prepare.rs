@@ -109,7 +109,7 @@ impl Reading {
             match ledger::answered(parcels_of(context, hand, &ids)).await {
                 Ok(ready) => self.parcels.extend(ready),
                 Err(Error::Ledger(error @ ledger::Error::Row(_))) => {
-                    if !self.is_judged && view::is_blind(context, &ids, &error).await? {
+                    if !self.is_judged && view::is_blind(context, &ids).await? {
                         return Ok(());
                     }
                     self.is_judged = true;

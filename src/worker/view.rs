@@ -109,11 +109,7 @@ pub(super) async fn works(context: &Context) {
 
 /// Whether the view fails for every ad and not only for one of these, which
 /// together could not be read. If so it is said, and the view rests.
-pub(super) async fn is_blind(
-    context: &Context,
-    ids: &[String],
-    error: &ledger::Error,
-) -> Result<bool, ledger::Error> {
+pub(super) async fn is_blind(context: &Context, ids: &[String]) -> Result<bool, ledger::Error> {
     let Some(code) = code_for_all(context, ids).await? else {
         return Ok(false);
     };
@@ -124,7 +120,6 @@ pub(super) async fn is_blind(
             "the view usage_sync.usage fails for every ad: reporting pauses until this is mended"
         );
     }
-    tracing::debug!(error = %crate::telemetry::Chain(error), "the view fails for every ad");
     let why = format!("reading it fails for every ad, with SQLSTATE {code}");
     // Whoever needs Redis says that it does not answer.
     let _unsaid = context.queue.say_view(&why, pause + A_TRY).await;
@@ -195,7 +190,7 @@ async fn try_alone(
 }
 
 /// What a person does about it. Postgres' own words may hold values of the app
-/// and stay out of the log.
+/// and stay out of the log; `check` shows them.
 fn remedy(code: &str) -> &'static str {
     // PostgreSQL: Appendix A, Error Codes: query_canceled.
     if code == "57014" {
