@@ -256,7 +256,6 @@ impl Capture {
                 self.backlog = backlog;
                 self.untold = false;
                 self.redis.over();
-                self.context.pushed.notify_one();
             }
             Err(sweep::Error::Queue(error)) => {
                 self.untold = true;

@@ -130,6 +130,15 @@ impl Depth {
     }
 }
 
+/// What became of ids that were offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Offered {
+    /// Redis had not known them.
+    pub queued: usize,
+    /// There was no room for them.
+    pub refused: usize,
+}
+
 /// The queue. Cheap to clone; all clones share one connection.
 #[derive(Clone)]
 pub struct Queue {
@@ -179,32 +188,37 @@ impl Queue {
 
     /// Queues ids that changed; answers for how many there was no room.
     pub async fn enqueue(&self, ids: &[String]) -> Result<usize, Error> {
-        self.push(&self.scripts.enqueue, "enqueue", ids).await
+        let refused: Vec<usize> = self.push(&self.scripts.enqueue, "enqueue", ids).await?;
+        Ok(refused.iter().sum())
     }
 
-    /// Queues those ids that Redis does not know; answers for how many there
-    /// was no room.
-    pub async fn offer(&self, ids: &[String]) -> Result<usize, Error> {
-        self.push(&self.scripts.offer, "offer", ids).await
+    /// Queues those ids that Redis does not know.
+    pub async fn offer(&self, ids: &[String]) -> Result<Offered, Error> {
+        let mut offered = Offered::default();
+        let answers: Vec<(usize, usize)> = self.push(&self.scripts.offer, "offer", ids).await?;
+        for (queued, refused) in answers {
+            offered.queued += queued;
+            offered.refused += refused;
+        }
+        Ok(offered)
     }
 
-    async fn push(
+    async fn push<T: redis::FromRedisValue>(
         &self,
         script: &Script,
         operation: &'static str,
         ids: &[String],
-    ) -> Result<usize, Error> {
-        let mut refused = 0;
+    ) -> Result<Vec<T>, Error> {
+        let mut answers = Vec::new();
         for ids in ids.chunks(IDS_A_CALL) {
-            refused += self
-                .call::<usize>(operation, || {
-                    let mut call = self.with_keys(script);
-                    call.arg(self.max).arg(ids);
-                    call
-                })
-                .await?;
+            let answer = self.call(operation, || {
+                let mut call = self.with_keys(script);
+                call.arg(self.max).arg(ids);
+                call
+            });
+            answers.push(answer.await?);
         }
-        Ok(refused)
+        Ok(answers)
     }
 
     /// Puts ids of a claim down for good.

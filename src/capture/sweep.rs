@@ -65,12 +65,16 @@ async fn offer_all(
             return Ok((after, false));
         };
         let ids: Vec<String> = page.into_iter().map(|(ad_id, _)| ad_id).collect();
-        if context.queue.offer(&ids).await? > 0 {
+        let offered = context.queue.offer(&ids).await?;
+        // What Redis knew already is nothing new to the worker.
+        if offered.queued > 0 {
+            context.pushed.notify_one();
+        }
+        if offered.refused > 0 {
             return Ok((after, true));
         }
         failpoint::at(Point::SweepOffered).await;
         after = Place(at, ad_id);
-        context.pushed.notify_one();
     }
 }
 

@@ -4,12 +4,13 @@
 
   KEYS  queue, queued, claimed, retry, suspects, deaths
   ARGV  most ids in Redis, id...
-  Returns the number of ids for which there was no room.
+  Returns the number of ids that were put there, and of those for which there
+  was no room.
 ]]
 local queue, queued, claimed, retry, suspects = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local room = tonumber(ARGV[1]) - redis.call('LLEN', queue) - redis.call('ZCARD', claimed)
     - redis.call('ZCARD', retry) - redis.call('ZCARD', suspects)
-local refused = 0
+local added, refused = 0, 0
 for i = 2, #ARGV do
     local id = ARGV[i]
     if not redis.call('ZSCORE', claimed, id) and not redis.call('ZSCORE', retry, id)
@@ -18,10 +19,10 @@ for i = 2, #ARGV do
         if room > 0 then
             redis.call('SADD', queued, id)
             redis.call('RPUSH', queue, id)
-            room = room - 1
+            room, added = room - 1, added + 1
         else
             refused = refused + 1
         end
     end
 end
-return refused
+return { added, refused }

@@ -123,7 +123,7 @@ async fn an_id_that_is_queued_twice_is_taken_once() {
     for _ in 0..2 {
         assert_eq!(queue.enqueue(&ids(["1", "2", "1"])).await.unwrap(), 0);
     }
-    assert_eq!(queue.offer(&ids(["2", "3"])).await.unwrap(), 0);
+    assert_eq!(queue.offer(&ids(["2", "3"])).await.unwrap().refused, 0);
 
     assert_eq!(claimed(&queue, 10).await, ["1", "2", "3"]);
     assert_eq!(claimed(&queue, 10).await, [""; 0]);
@@ -222,7 +222,7 @@ async fn a_change_ends_a_backoff_and_an_offer_does_not() {
     let hand = taken(&queue, 10).await.unwrap();
     queue.retry(&hand, &[("1".to_owned(), LONG)]).await.unwrap();
 
-    assert_eq!(queue.offer(&ids(["1"])).await.unwrap(), 0);
+    assert_eq!(queue.offer(&ids(["1"])).await.unwrap().refused, 0);
     assert_eq!(depth(&queue).await, (0, 0, 1));
     assert_eq!(queue.enqueue(&ids(["1"])).await.unwrap(), 0);
     assert_eq!(depth(&queue).await, (1, 0, 0));
@@ -285,7 +285,7 @@ async fn a_full_queue_says_for_how_many_there_was_no_room_and_takes_no_more() {
     } = bench_with(3, RedisOptions::default()).await;
 
     assert_eq!(queue.enqueue(&ids(["1", "2"])).await.unwrap(), 0);
-    assert_eq!(queue.offer(&ids(["2", "3", "4"])).await.unwrap(), 1);
+    assert_eq!(queue.offer(&ids(["2", "3", "4"])).await.unwrap().refused, 1);
     // What is known needs no room, wherever it is.
     let hand = taken(&queue, 1).await.unwrap();
     assert_eq!(queue.enqueue(&ids(["1", "2", "3", "4"])).await.unwrap(), 1);
@@ -296,7 +296,7 @@ async fn a_full_queue_says_for_how_many_there_was_no_room_and_takes_no_more() {
     let retried = [("2".to_owned(), LONG)];
     queue.retry(&hand, &retried).await.unwrap();
     assert_eq!(depth(&queue).await, (1, 1, 1));
-    assert_eq!(queue.offer(&ids(["4"])).await.unwrap(), 1);
+    assert_eq!(queue.offer(&ids(["4"])).await.unwrap().refused, 1);
     assert_eq!(queue.enqueue(&ids(["2", "4"])).await.unwrap(), 1);
     assert_eq!(depth(&queue).await, (2, 1, 0));
 

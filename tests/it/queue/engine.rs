@@ -79,7 +79,7 @@ async fn a_redis_that_forgot_everything_is_noticed_once() {
     assert!(queue.recover().await.unwrap().emptied);
     assert!(!queue.recover().await.unwrap().emptied);
     // The sweep offers what is pending, and the hand of before has no say.
-    assert_eq!(queue.offer(&ids(["1", "2"])).await.unwrap(), 0);
+    assert_eq!(queue.offer(&ids(["1", "2"])).await.unwrap().refused, 0);
     queue.done(&hand, &hand.ids).await.unwrap();
     assert_eq!(claimed(&queue, 10).await, ["1", "2"]);
 }

@@ -70,7 +70,7 @@ impl Model {
     async fn offer(&mut self) {
         let ids = self.some_ids();
         self.log.push(format!("offer {ids:?}"));
-        assert_eq!(self.queue.offer(&ids).await.unwrap(), 0);
+        assert_eq!(self.queue.offer(&ids).await.unwrap().refused, 0);
         for id in ids {
             if !self.holder.contains_key(&id) && !self.resting.contains(&id) {
                 self.owed.insert(id);

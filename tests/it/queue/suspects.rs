@@ -34,7 +34,7 @@ async fn ids_in_hand_at_three_deaths_are_handed_out_one_by_one_and_others_all_th
     assert_eq!(claimed(&queue, 10).await, ["3"]);
     // They are known, wherever they wait, and take up room.
     assert_eq!(queue.enqueue(&ids(["1"])).await.unwrap(), 0);
-    assert_eq!(queue.offer(&ids(["2"])).await.unwrap(), 0);
+    assert_eq!(queue.offer(&ids(["2"])).await.unwrap().refused, 0);
     let recovered = queue.recover().await.unwrap();
     assert_eq!((recovered.suspects, recovered.lost), (2, 0));
     assert_eq!(queue.depth().await.unwrap().total(), 3);
