@@ -19,6 +19,7 @@ mod recovery;
 mod say;
 mod sending;
 mod settle;
+mod trial;
 mod verify;
 mod view;
 
@@ -53,6 +54,7 @@ use crate::{
 use alone::Alone;
 use events::Event;
 use prepare::Parcel;
+use trial::Trial;
 
 /// An empty queue is looked at this often at first, and ever less often while
 /// it stays empty; a push by the same process wakes the worker at once.
@@ -122,6 +124,7 @@ pub struct Worker {
     /// Every claim that is not wholly put down.
     hands: Vec<Weak<Hand>>,
     gate: Gate,
+    trial: Trial,
     alone: Alone,
     standing: watch::Receiver<Standing>,
     witness: Arc<Witness>,
@@ -156,6 +159,7 @@ impl Worker {
             tasks: JoinSet::new(),
             lanes: Lanes::default(),
             hands: Vec::new(),
+            trial: Trial::default(),
             alone: Alone::default(),
             in_flight: 0,
             preparing: false,
@@ -193,7 +197,10 @@ impl Worker {
                     verifying &= !matches!(ended, Ok(Event::Verified(_)));
                     self.ended(ended).await;
                 }
-                () = context.pushed.notified() => self.look_now(),
+                () = context.pushed.notified() => {
+                    self.gate.news(Instant::now());
+                    self.look_now();
+                }
                 Ok(()) = self.standing.changed() => self.look_now(),
                 _ = recover.tick(), if !recovering => {
                     recovering = true;

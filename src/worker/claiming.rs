@@ -8,12 +8,9 @@ use super::{
     gate::{Permit, Turn},
     pace, prepare, say,
     sending::STUCK,
+    trial::Trial,
 };
 use crate::{place::Standing, watchdog};
-
-/// Ads that are tried while the gate is closed: enough that one of them which
-/// is to blame itself does not hide that Salesforce takes the others.
-const TRIAL: usize = 10;
 
 impl Worker {
     /// Whether nothing is to be claimed before a request has landed, however
@@ -30,6 +27,10 @@ impl Worker {
 
     pub(super) fn is_fine(&self) -> bool {
         *self.standing.borrow() == Standing::Fine
+    }
+
+    pub(super) fn trial_size(&self) -> usize {
+        Trial::size(self.gate.closed_for(), self.context.options.batch_size)
     }
 
     /// Starts whatever may be started now.
@@ -58,7 +59,7 @@ impl Worker {
             Permit::Trial if unasked => self.ask(true),
             Permit::Full if rests_until.is_some() => self.next_look = rests_until.unwrap_or(now),
             Permit::Full if !self.has_in_hand() && self.alone.starts() => self.claim_suspect(),
-            Permit::Full if self.context.view.is_blind() => self.claim(TRIAL, false),
+            Permit::Full if self.context.view.is_blind() => self.claim(self.trial_size(), false),
             Permit::Full => {
                 self.claim(
                     self.context.options.batch_size * self.context.options.concurrency,
@@ -67,7 +68,10 @@ impl Worker {
             }
             Permit::Trial if self.send_one(true) => {}
             Permit::Trial if self.lanes.waiting() == 0 => match rests_until {
-                None => self.claim(TRIAL, true),
+                None => {
+                    self.gate.all_taken();
+                    self.claim(self.trial_size(), true);
+                }
                 Some(until) => {
                     self.gate.trial_postponed();
                     self.next_look = until;

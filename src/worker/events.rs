@@ -124,7 +124,7 @@ impl Worker {
                 self.next_look = now + IDLE_LOOK.pause(self.empty_looks, chance());
                 self.nothing_to_try(trial, now);
             }
-            Ok(Some(parcels)) => {
+            Ok(Some(mut parcels)) => {
                 let stuck = self.is_stuck();
                 self.empty_looks = 0;
                 self.next_look = now;
@@ -132,6 +132,14 @@ impl Worker {
                 self.hands.retain(|hand| hand.strong_count() > 0);
                 self.hands
                     .extend(parcels.first().map(|parcel| Arc::downgrade(&parcel.hand)));
+                if trial {
+                    self.trial.sort(&mut parcels);
+                    let ads: usize = parcels.iter().map(|parcel| parcel.ads.len()).sum();
+                    if ads >= self.trial_size() {
+                        // There may be more behind them.
+                        self.gate.news(now);
+                    }
+                }
                 for parcel in parcels {
                     self.lanes.push(contracts(&parcel.ads), parcel);
                 }
@@ -194,6 +202,9 @@ impl Worker {
         self.context.metrics.failed_calls.add(1);
         let cause = say::cause(&error);
         let turn = self.gate.failed(what, cause, now, chance());
+        if what == Sent::Trial && self.lanes.waiting() > 0 {
+            self.gate.news(now);
+        }
         tracing::debug!(error = %Chain(&error), "salesforce call failed");
         self.context.metrics.salesforce.set(self.gate.is_up());
         if let Some(Turn::Began(cause)) = turn {

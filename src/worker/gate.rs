@@ -6,6 +6,10 @@
 //! fails too is it called an outage, said once, and probed at a growing pace.
 //! That it is over is said once it has held for a while: what comes and goes is
 //! one outage.
+//!
+//! Ads that are wrong in the same way look like the configuration as long as
+//! nothing else is sent. So once another ad waits the next trial comes sooner,
+//! though not without measure: the configuration may be to blame after all.
 
 mod pace;
 mod words;
@@ -16,6 +20,7 @@ pub(super) use pace::slowest;
 pub use words::{Cause, Permit, Sent, Turn};
 
 use crate::backoff::Backoff;
+use pace::Early;
 
 /// The gate.
 #[derive(Debug)]
@@ -24,6 +29,8 @@ pub struct Gate {
     state: State,
     /// What was said to have begun and may be over.
     recent: Option<Recent>,
+    /// Trials that came sooner than their pause since the last that went well.
+    early: Early,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +53,10 @@ struct Closed {
     since: Instant,
     failures: u32,
     said: bool,
+    /// When the last failure came.
+    failed: Instant,
+    /// Something waits that no trial has sent.
+    news: bool,
     next: Next,
 }
 
@@ -69,6 +80,7 @@ impl Gate {
             outage,
             state: State::Open,
             recent: None,
+            early: Early::new(outage),
         }
     }
 
@@ -115,6 +127,38 @@ impl Gate {
                 Permit::Trial
             }
             Next::Probing | Next::Trying => Permit::Pending,
+        }
+    }
+
+    /// Something waits that was not among what was refused.
+    pub fn news(&mut self, now: Instant) {
+        if let State::Closed(closed) = &mut self.state {
+            closed.news = true;
+            self.hasten(now);
+        }
+    }
+
+    /// All that waits is taken for a trial.
+    pub fn all_taken(&mut self) {
+        if let State::Closed(closed) = &mut self.state {
+            closed.news = false;
+        }
+    }
+
+    /// Brings the next trial forward if it may tell the fault of a few ads from
+    /// one in the configuration.
+    fn hasten(&mut self, now: Instant) {
+        if let State::Closed(closed) = &mut self.state
+            && closed.news
+            && closed.cause == Cause::Configuration
+            && let Next::At(at) = closed.next
+        {
+            let pause = pace::of(closed.cause, self.outage).base;
+            let soon = self.early.next(now).max(closed.failed + pause);
+            if soon < at {
+                self.early.take(soon);
+                closed.next = Next::At(soon);
+            }
         }
     }
 
@@ -172,8 +216,12 @@ impl Gate {
                     since,
                     failures,
                     said: again.is_some() || begins,
+                    failed: now,
+                    // Nobody knows what waits beside what was refused.
+                    news: true,
                     next: Next::At(now + pause),
                 });
+                self.hasten(now);
                 begins.then_some(Turn::Began(cause))
             }
             State::Closed(closed) => {
@@ -190,6 +238,8 @@ impl Gate {
                 let new = !closed.said || closed.cause != cause;
                 closed.said = true;
                 closed.cause = cause;
+                closed.failed = now;
+                self.hasten(now);
                 new.then_some(Turn::Began(cause))
             }
         }
@@ -206,6 +256,7 @@ impl Gate {
             return;
         }
         self.state = State::Open;
+        self.early = Early::new(self.outage);
         self.recent = closed.said.then_some(Recent {
             cause: closed.cause,
             since: closed.since,

@@ -40,6 +40,9 @@ impl Worker {
         self.in_flight += 1;
         self.moved = Instant::now();
         let (context, witness) = (Arc::clone(&self.context), Arc::clone(&self.witness));
+        if trial {
+            self.trial.sends(parcel.ids());
+        }
         let refused_before = trial && self.gate.closed_for() == Some(Cause::Configuration);
         self.spawn(context.options.silence, "a delivery", async move {
             let landed =

@@ -1,6 +1,6 @@
 //! How long the gate waits between two tries.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Cause;
 use crate::backoff::Backoff;
@@ -27,5 +27,41 @@ pub(super) fn of(cause: Cause, outage: Backoff) -> Backoff {
             base: slowest(&outage) * 2,
             max: slowest(&outage) * 2,
         },
+    }
+}
+
+/// So many tries may come ahead of their time in a row.
+const BURST: u32 = 5;
+
+/// Tries ahead of their time: a few at once, and then one in a while, however
+/// many are asked for.
+#[derive(Debug)]
+pub(super) struct Early {
+    every: Duration,
+    /// From then on all of them are there again.
+    full: Option<Instant>,
+}
+
+impl Early {
+    /// All are there. What is spent comes back at the slowest pace of probes.
+    pub(super) fn new(outage: Backoff) -> Self {
+        Self {
+            every: outage.max,
+            full: None,
+        }
+    }
+
+    /// When the next one may be taken.
+    pub(super) fn next(&self, now: Instant) -> Instant {
+        let spent = self
+            .full
+            .and_then(|full| full.checked_sub(self.every * (BURST - 1)));
+        spent.map_or(now, |next| next.max(now))
+    }
+
+    /// One is taken for then.
+    pub(super) fn take(&mut self, at: Instant) {
+        let full = self.full.map_or(at, |full| full.max(at));
+        self.full = Some(full + self.every);
     }
 }

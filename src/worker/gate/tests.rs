@@ -198,3 +198,152 @@ fn a_trial_that_could_not_go_out_is_handed_out_again() {
     gate.trial_postponed();
     assert_eq!(gate.permit(now), Permit::Trial);
 }
+
+/// An hour in which everything is refused alike, and something new comes
+/// every so often; the times of all trials.
+fn an_hour_of_refusals(news_every: Option<Duration>, chance: f64) -> (Vec<Duration>, usize, usize) {
+    let (mut gate, start) = (gate(), Instant::now());
+    let (mut trials, mut probes, mut turns) = (Vec::new(), 0, 0);
+    let mut tell = |turn: Option<Turn>| turns += usize::from(turn.is_some());
+    let mut now = start;
+    tell(gate.failed(Sent::Straggler, Cause::Configuration, now, chance));
+    let mut news = start;
+    while now < start + Duration::from_hours(1) {
+        if let Some(every) = news_every
+            && now >= news
+        {
+            gate.news(now);
+            news = now + every;
+        }
+        match gate.permit(now) {
+            Permit::Probe => {
+                probes += 1;
+                gate.probe_answered();
+            }
+            Permit::Trial => {
+                gate.all_taken();
+                trials.push(now - start);
+                tell(gate.failed(Sent::Trial, Cause::Configuration, now, chance));
+            }
+            Permit::Wait(at) => now = at.min(now + Duration::from_millis(500)),
+            other => panic!("{other:?} though everything is refused"),
+        }
+    }
+    (trials, probes, turns)
+}
+
+#[test]
+fn edits_that_come_all_the_time_do_not_make_an_hour_of_refusals_expensive() {
+    for every in [
+        Duration::from_millis(500),
+        Duration::from_secs(7),
+        Duration::from_secs(45),
+    ] {
+        for chance in [0.0, 1.0] {
+            let (trials, probes, turns) = an_hour_of_refusals(Some(every), chance);
+
+            assert!(
+                trials.len() <= 75 && probes <= 75,
+                "{} trials, {probes} probes",
+                trials.len()
+            );
+            assert_eq!(turns, 1);
+            // Something new never waits longer than the slowest pause of probes.
+            let pauses = trials.windows(2).map(|pair| pair[1] - pair[0]);
+            assert!(pauses.max() <= Some(every + Duration::from_secs(61)));
+        }
+    }
+}
+
+#[test]
+fn refusals_are_tried_seldom_while_nothing_new_comes() {
+    for (chance, most) in [(0.0, 18), (1.0, 12)] {
+        let (trials, probes, _) = an_hour_of_refusals(None, chance);
+        assert!(trials.len() <= most && probes <= most, "{trials:?}");
+    }
+}
+
+#[test]
+fn another_ad_brings_the_next_trial_forward() {
+    let start = Instant::now();
+    let mut gate = gate();
+    gate.failed(Sent::Straggler, Cause::Configuration, start, 1.0);
+    let mut now = start;
+    for _ in 0..3 {
+        let Permit::Wait(at) = gate.permit(now) else {
+            panic!("no pause");
+        };
+        now = at;
+        assert_eq!(gate.permit(now), Permit::Probe);
+        gate.probe_answered();
+        assert_eq!(gate.permit(now), Permit::Trial);
+        gate.all_taken();
+        gate.failed(Sent::Trial, Cause::Configuration, now, 1.0);
+    }
+    assert_eq!(
+        gate.permit(now),
+        Permit::Wait(now + Duration::from_secs(80))
+    );
+
+    gate.news(now + Duration::from_secs(2));
+    assert_eq!(
+        gate.permit(now),
+        Permit::Wait(now + Duration::from_secs(10))
+    );
+
+    // Long after the last one it is tried at once.
+    let mut late = closed_for(Cause::Configuration, now);
+    let now = now + Duration::from_mins(20);
+    late.all_taken();
+    late.failed(Sent::Trial, Cause::Configuration, now, 1.0);
+    let later = now + Duration::from_secs(15);
+    late.news(later);
+    assert_eq!(late.permit(later), Permit::Probe);
+}
+
+#[test]
+fn news_that_come_while_a_trial_is_out_count() {
+    let start = Instant::now();
+    let mut gate = closed_for(Cause::Configuration, start);
+    gate.all_taken();
+    gate.news(start + Duration::from_mins(20));
+
+    let now = start + Duration::from_mins(21);
+    gate.failed(Sent::Trial, Cause::Configuration, now, 1.0);
+
+    assert_eq!(
+        gate.permit(now),
+        Permit::Wait(now + Duration::from_secs(10))
+    );
+}
+
+#[test]
+fn a_trial_that_went_well_spends_nothing() {
+    let mut now = Instant::now();
+    let mut gate = gate();
+    for _ in 0..50 {
+        gate.failed(Sent::Straggler, Cause::Configuration, now, 1.0);
+        let Permit::Wait(at) = gate.permit(now) else {
+            panic!("no pause");
+        };
+        assert!(at <= now + Duration::from_secs(10), "{:?}", at - now);
+        now = at;
+        gate.permit(now);
+        gate.probe_answered();
+        assert_eq!(gate.permit(now), Permit::Trial);
+        gate.succeeded(Sent::Trial, now);
+    }
+}
+
+#[test]
+fn news_change_nothing_while_salesforce_is_down_or_has_no_calls() {
+    for cause in [Cause::Outage, Cause::DailyLimit] {
+        let now = Instant::now();
+        let mut gate = closed_for(cause, now);
+        let now = now + Duration::from_mins(20);
+        gate.failed(Sent::Trial, cause, now, 1.0);
+        let before = gate.permit(now);
+        gate.news(now);
+        assert_eq!(gate.permit(now), before, "{cause:?}");
+    }
+}
