@@ -55,6 +55,7 @@ use alone::Alone;
 use events::Event;
 use prepare::Parcel;
 use trial::Trial;
+use verify::Reading;
 
 /// An empty queue is looked at this often at first, and ever less often while
 /// it stays empty; a push by the same process wakes the worker at once.
@@ -125,6 +126,7 @@ pub struct Worker {
     hands: Vec<Weak<Hand>>,
     gate: Gate,
     trial: Trial,
+    reading: Reading,
     alone: Alone,
     standing: watch::Receiver<Standing>,
     witness: Arc<Witness>,
@@ -150,6 +152,7 @@ impl Worker {
     pub fn new(context: Context) -> Self {
         Self {
             gate: Gate::new(context.options.outage),
+            reading: Reading::new(context.options.outage),
             standing: context.place.standing(),
             redis: context.queue.trouble(),
             redis_recovery: context.queue.trouble(),
@@ -209,7 +212,7 @@ impl Worker {
                         Event::Recovered(recovery::recover(&context).await)
                     });
                 }
-                _ = verify.tick(), if !verifying && self.gate.is_open() && self.is_fine() => {
+                _ = verify.tick(), if !verifying && self.reads_back() => {
                     verifying = true;
                     let (context, shutdown) = (Arc::clone(&context), shutdown.clone());
                     self.spawn(context.options.silence, "reading back", async move {

@@ -29,6 +29,10 @@ impl Worker {
         *self.standing.borrow() == Standing::Fine
     }
 
+    pub(super) fn reads_back(&self) -> bool {
+        self.gate.is_open() && self.is_fine() && self.reading.is_due(Instant::now())
+    }
+
     pub(super) fn trial_size(&self) -> usize {
         Trial::size(self.gate.closed_for(), self.context.options.batch_size)
     }

@@ -30,7 +30,10 @@ pub(super) enum Event {
         result: Result<Option<Vec<Parcel>>, prepare::Error>,
     },
     /// The budget permits no claim yet.
-    Held(Duration),
+    Held {
+        trial: bool,
+        pause: Duration,
+    },
     Landed {
         trial: bool,
         contracts: HashSet<String>,
@@ -41,7 +44,8 @@ pub(super) enum Event {
     Recovered(Result<usize, QueueError>),
     /// A parcel was given back unsent.
     PutBack,
-    Verified(Option<SalesforceError>),
+    /// Whether Salesforce let itself be asked about records, if it was.
+    Verified(Option<Result<(), SalesforceError>>),
 }
 
 impl Worker {
@@ -58,8 +62,11 @@ impl Worker {
                 self.answered(what, result.err()).await;
             }
             Event::Prepared { trial, result } => self.prepared(trial, result),
-            Event::Held(pause) => {
+            Event::Held { trial, pause } => {
                 self.preparing = false;
+                if trial {
+                    self.gate.trial_postponed();
+                }
                 // Sooner, too: what waits may have become a full call.
                 self.next_look = Instant::now() + pause.min(IDLE_LOOK.max);
                 self.redis.over();
@@ -74,8 +81,11 @@ impl Worker {
                 self.look_now();
             }
             Event::Probed(Err(error)) => self.answered(Sent::Probe, Some(error)).await,
-            Event::Verified(Some(trouble)) => {
-                self.answered(Sent::Straggler, Some(trouble)).await;
+            Event::Verified(Some(asked)) => {
+                let trouble = self.reading.asked(asked, Instant::now(), chance());
+                if trouble.is_some() {
+                    self.answered(Sent::Straggler, trouble).await;
+                }
             }
             Event::PutBack | Event::Verified(None) => {}
             Event::Recovered(Ok(suspects)) => {

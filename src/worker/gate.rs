@@ -16,7 +16,7 @@ mod words;
 
 use std::time::{Duration, Instant};
 
-pub(super) use pace::slowest;
+pub(super) use pace::{of as pace, slowest};
 pub use words::{Cause, Permit, Sent, Turn};
 
 use crate::backoff::Backoff;

@@ -13,20 +13,15 @@ use crate::{
 const A_PARCEL: i64 = 1;
 
 /// Claims as much as the budget permits and gets it ready. A trial of the gate
-/// goes in any case.
+/// need not wait until calls are cheap, only until there are any.
 pub(super) async fn prepare(context: &Context, most: usize, trial: bool) -> Event {
-    let unpaced = Pace::Go(Allowance {
-        ids: most,
-        calls: 0,
-    });
-    let pace = if trial {
-        Ok(unpaced)
-    } else {
-        reserve(context, most).await
-    };
-    let allowance = match pace {
+    let allowance = match reserve(context, most).await {
         Ok(Pace::Go(allowance) | Pace::Trial(allowance)) => allowance,
-        Ok(Pace::Wait(pause) | Pace::UsedUp(pause)) => return Event::Held(pause),
+        Ok(Pace::Wait(_)) if trial => Allowance {
+            ids: most,
+            calls: 0,
+        },
+        Ok(Pace::Wait(pause) | Pace::UsedUp(pause)) => return Event::Held { trial, pause },
         Ok(Pace::Empty) => {
             return Event::Prepared {
                 trial,

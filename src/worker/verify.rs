@@ -4,18 +4,22 @@
 //! Reading comes first, and nothing is sent blindly: a record that is right
 //! needs no report, which Salesforce might refuse by now because the contract
 //! has been fulfilled. What stands otherwise than it should goes the ordinary
-//! way of a report.
+//! way of a report. What cannot be looked at stays noted until it can be.
+
+mod reading;
 
 use std::{
     collections::{BTreeMap, HashMap},
     time::Duration,
 };
 
+pub(super) use reading::Reading;
+
 use super::{Context, pace, shown};
 use crate::{
     compare::Expectation,
     ledger::{self, Found, Landing},
-    salesforce::{self, Certainty, Class, Row},
+    salesforce::{Certainty, Class, Error, Row},
     shutdown::Shutdown,
     telemetry::Chain,
 };
@@ -34,12 +38,12 @@ pub(super) fn pace(context: &Context) -> Duration {
     (context.ledger.landing_window() / 10).clamp(LOOK_SOONEST, LOOK_EVERY)
 }
 
-/// Looks at all that is due, unless it is told to stop. Answers the failure
-/// that concerns more than a record.
+/// Looks at all that is due, unless it is told to stop. Answers whether
+/// Salesforce let itself be asked; nothing if there was nothing to ask.
 pub(super) async fn verify_until(
     context: &Context,
     shutdown: &Shutdown,
-) -> Option<salesforce::Error> {
+) -> Option<Result<(), Error>> {
     tokio::select! {
         // What it leaves behind is due again in a minute.
         () = shutdown.wait() => None,
@@ -51,11 +55,13 @@ pub(super) async fn verify_until(
     }
 }
 
-async fn verify(context: &Context) -> Result<Option<salesforce::Error>, ledger::Error> {
+async fn verify(context: &Context) -> Result<Option<Result<(), Error>>, ledger::Error> {
+    let mut asked = None;
     loop {
         let due = ledger::answered(context.ledger.landing_due(BATCH)).await?;
         let is_last = due.len() < BATCH;
-        let (looks, trouble) = look(context, due).await;
+        let (looks, answer) = look(context, due).await;
+        asked = answer.or(asked);
         let late = ledger::answered(context.ledger.looked(&looks)).await?;
         if let Some(first) = late.first() {
             tracing::warn!(
@@ -66,18 +72,18 @@ async fn verify(context: &Context) -> Result<Option<salesforce::Error>, ledger::
             let _unpushed = context.queue.enqueue(&late).await;
             context.pushed.notify_one();
         }
-        if is_last || trouble.is_some() {
-            return Ok(trouble);
+        if is_last || matches!(asked, Some(Err(_))) {
+            return Ok(asked);
         }
     }
 }
 
 type Looks = Vec<(Landing, Found)>;
 
-/// Compares records with the ledger; also answers what kept it from looking at
-/// the rest.
-async fn look(context: &Context, due: Vec<Landing>) -> (Looks, Option<salesforce::Error>) {
-    let mut looks = Looks::new();
+/// Compares records with the ledger; also answers whether Salesforce let itself
+/// be asked about all of them, if it was.
+async fn look(context: &Context, due: Vec<Landing>) -> (Looks, Option<Result<(), Error>>) {
+    let (mut looks, mut asked) = (Looks::new(), None);
     // Records that hold the same fields go together. If their query is refused
     // for one of the fields, it would be for each of the records.
     let mut groups: BTreeMap<Vec<String>, Vec<(Landing, Option<Expectation>)>> = BTreeMap::new();
@@ -105,21 +111,34 @@ async fn look(context: &Context, due: Vec<Landing>) -> (Looks, Option<salesforce
             .iter()
             .map(|(landing, _)| landing.external_id.as_str())
             .collect();
-        let rows = context.salesforce.read_back(&names, &columns).await;
-        context.metrics.calls.add(1);
-        pace::read_back(context).await;
-        match rows {
+        match read(context, &names, &columns).await {
             Ok(rows) => looks.extend(group.into_iter().map(|(landing, expected)| {
                 let found = compare(&landing, expected.as_ref(), &rows);
                 (landing, found)
             })),
-            Err(error) if is_of_columns(&error) && !columns.is_empty() => {
-                looks.extend(group.into_iter().map(|(landing, _)| unknown(landing)));
+            Err(error) if refuses_the_question(&error) && !columns.is_empty() => {
+                // Because of one of the fields, or of any record?
+                match read(context, &names, &[]).await {
+                    Ok(_) => looks.extend(group.into_iter().map(|(landing, _)| unknown(landing))),
+                    Err(error) => return (looks, Some(Err(error))),
+                }
             }
-            Err(error) => return (looks, Some(error)),
+            Err(error) => return (looks, Some(Err(error))),
         }
+        asked = Some(Ok(()));
     }
-    (looks, None)
+    (looks, asked)
+}
+
+async fn read(
+    context: &Context,
+    names: &[&str],
+    columns: &[String],
+) -> Result<HashMap<String, Row>, Error> {
+    let rows = context.salesforce.read_back(names, columns).await;
+    context.metrics.calls.add(1);
+    pace::read_back(context).await;
+    rows
 }
 
 fn compare(
@@ -145,7 +164,7 @@ fn unknown(landing: Landing) -> (Landing, Found) {
     (landing, Found::Otherwise(id))
 }
 
-/// Whether Salesforce refused the question, and not to be asked.
-fn is_of_columns(error: &salesforce::Error) -> bool {
+/// Whether Salesforce was asked and refused the question.
+pub(super) fn refuses_the_question(error: &Error) -> bool {
     error.class() == Class::Configuration && error.certainty() == Certainty::Answered
 }

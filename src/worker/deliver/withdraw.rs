@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{Call, Delivery, Pieces, Place, Sent, ads_of, of_ads};
+use super::super::verify::refuses_the_question;
+use super::{Call, Delivery, Pieces, Place, Refused, Sent, ads_of, of_ads};
 use crate::{
     failpoint::{self, Point},
     salesforce,
@@ -72,6 +73,11 @@ impl Delivery<'_> {
                     }
                     found.extend(ids);
                     pieces.answered(Vec::new());
+                }
+                // Reports may be taken all the same: only what has to be looked
+                // up waits.
+                Err(error) if refuses_the_question(&error) => {
+                    self.refuse(&places, &Refused::from(error).uncounted());
                 }
                 Err(error) => {
                     if let Err(error) = self.examine(&mut pieces, ads, error).await {

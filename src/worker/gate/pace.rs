@@ -15,7 +15,7 @@ pub(in crate::worker) fn slowest(outage: &Backoff) -> Duration {
 
 /// Where a probe says nothing, or every try is a login, more patience is due;
 /// most where the calls of a whole day have to fall away.
-pub(super) fn of(cause: Cause, outage: Backoff) -> Backoff {
+pub(in crate::worker) fn of(cause: Cause, outage: Backoff) -> Backoff {
     match cause {
         Cause::Outage => outage,
         Cause::Configuration => Backoff {

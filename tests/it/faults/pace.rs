@@ -101,6 +101,47 @@ async fn f34_a_budget_that_is_used_up_pauses_reports_and_leaves_the_rest_to_othe
 }
 
 #[tokio::test]
+async fn f34_trials_of_what_is_refused_keep_to_the_budget_too() {
+    let world = World::new(1).await;
+    world.org(&json!({"daily_limit": 1_000_000}));
+    let daemon = world.daemon_with(&[OUTAGE_MAX, ("OUTAGE_BASE", "10ms")]);
+    world.reports_one().await;
+    world.org(&json!({"daily_used": 900_000}));
+    let refused = world.sandbox.fault(Plan {
+        path: Some(String::from("/composite")),
+        ..Plan::always(Effect::RecordError {
+            code: String::from("INVALID_FIELD"),
+            message: String::from("No such column 'Colour__c' on sobject of type Usage__c"),
+            fields: Vec::new(),
+            external_ids: Vec::new(),
+            every_row: 0,
+        })
+    });
+    world
+        .app("insert into ad_product values (1, 'small', 0, 1), (2, 'small', 0, 1)")
+        .await;
+    daemon.logged("salesforce refuses every report").await;
+    daemon.logged(USED_UP).await;
+
+    // Edits would bring ten trials a second forward.
+    let (start, before) = (Instant::now(), world.sandbox.fault_hits(refused));
+    wait_until("some trials", PATIENCE, async || {
+        world
+            .app("update ad_product set quantity = quantity + 1 where ad_id > 0")
+            .await;
+        world.sandbox.fault_hits(refused) >= before + 3
+    })
+    .await;
+
+    let most = 1 + start.elapsed().as_millis() / TRIAL_EVERY.as_millis();
+    let trials = u128::from(world.sandbox.fault_hits(refused) - before);
+    assert!(trials <= most, "{trials} trials, not {most}");
+    world.sandbox.clear_faults();
+    world.org(&json!({"daily_used": 10}));
+    world.in_step().await;
+}
+
+#[tokio::test]
 async fn f34_an_org_whose_calls_are_all_used_is_asked_seldom_and_reporting_goes_on() {
     let world = World::new(1).await;
     world.org(&json!({"daily_limit": 1000}));

@@ -1,5 +1,6 @@
 //! What Salesforce, its edge and the network before it do to the daemon.
 
+mod alike;
 mod by_hand;
 mod configuration;
 mod contention;
@@ -7,6 +8,7 @@ mod culprit;
 mod login;
 mod network;
 mod outage;
+mod reading;
 
 use usage_sync::sandbox::{Effect, Plan};
 

@@ -51,9 +51,9 @@ async fn ids_that_come_back_take_no_more_room_than_there_is() {
     assert_eq!(depth(&queue).await, (3, 1, 0));
     // The one that found no room is unknown now, so a sweep can offer it.
     let all = ids(["1", "2", "3", "4"]);
-    assert_eq!(queue.offer(&all).await.unwrap(), 1);
+    assert_eq!(queue.offer(&all).await.unwrap().refused, 1);
     queue.done(&hand, &hand.ids).await.unwrap();
-    assert_eq!(queue.offer(&all).await.unwrap(), 0);
+    assert_eq!(queue.offer(&all).await.unwrap().refused, 0);
     let mut back = claimed(&queue, 10).await;
     back.sort();
     assert_eq!(back, all);
