@@ -60,7 +60,10 @@ impl Worker {
         let rests_until = self.context.view.rests_until(now);
         match self.gate.permit(now) {
             Permit::Full if unasked => self.ask(false),
-            Permit::Trial if unasked => self.ask(true),
+            Permit::Trial if unasked => {
+                self.gate.all_taken();
+                self.ask(true);
+            }
             Permit::Full if rests_until.is_some() => self.next_look = rests_until.unwrap_or(now),
             Permit::Full if !self.has_in_hand() && self.alone.starts() => self.claim_suspect(),
             Permit::Full if self.context.view.is_blind() => self.claim(self.trial_size(), false),

@@ -1,6 +1,6 @@
 //! Salesforce takes reports and refuses to be asked about records.
 
-use usage_sync::sandbox::Effect;
+use usage_sync::sandbox::{Effect, Plan};
 
 use super::{complaints, fault};
 use crate::support::{PATIENCE, World, wait_until};
@@ -15,14 +15,14 @@ const QUICK: [(&str, &str); 3] = [
 const REFUSES: &str = "salesforce refuses every report";
 const UNREADABLE: &str = "records cannot be read back";
 
-/// No record can be asked for.
+/// No record can be asked for by its name.
 fn refuse_questions(world: &World) -> u64 {
     let refused = Effect::Error {
         status: 400,
         code: String::from("INVALID_TYPE"),
         message: String::from("sObject type 'Usage__c' is not supported."),
     };
-    world.sandbox.fault(fault("GET", "/query", "", refused))
+    world.sandbox.fault(fault("GET", "%20IN%20", "", refused))
 }
 
 /// Records that are still to be read back; their time has come.
@@ -40,7 +40,7 @@ async fn f38_a_question_that_is_refused_stops_no_report_and_is_asked_again() {
     let world = World::new(1).await;
     let daemon = world.daemon_with(&QUICK);
     let refused = refuse_questions(&world);
-    let lost = world.sandbox.fault(usage_sync::sandbox::Plan {
+    let lost = world.sandbox.fault(Plan {
         times: Some(1),
         ..fault("POST", "/composite", "", Effect::DropAfter)
     });
