@@ -1,7 +1,7 @@
 //! A few ads that are refused alike look like the configuration. Whoever else
 //! has something to report waits for seconds, not until a person comes.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -148,4 +148,31 @@ async fn f38_an_ad_behind_many_that_are_refused_alike_is_reached() {
     .await;
 
     assert_eq!(daemon.log().matches(REFUSES).count(), 1, "{}", daemon.log());
+}
+
+#[tokio::test]
+async fn f38_ads_that_were_refused_are_no_news_at_the_next_sweep() {
+    let world = World::new(1).await;
+    let refused = refuse_two(&world, "POST");
+    let daemon = world.daemon_with(&[
+        ("OUTAGE_BASE", "10ms"),
+        ("OUTAGE_MAX", "200ms"),
+        ("CAPTURE_SWEEP_INTERVAL", "100ms"),
+    ]);
+    world
+        .app("insert into ad_product values (13, 'small', 0, 1), (14, 'small', 0, 1)")
+        .await;
+    daemon.logged(REFUSES).await;
+    // From here on a second at least lies between two, half of the longest pause.
+    let hits = || world.sandbox.fault_hits(refused);
+    wait_until("the longest pause", PATIENCE, async || hits() >= 7).await;
+
+    let (start, before) = (Instant::now(), hits());
+    wait_until("some trials", PATIENCE, async || hits() >= before + 3).await;
+    let most = 1 + start.elapsed().as_secs();
+    assert!(
+        hits() - before <= most,
+        "{} trials, not {most}",
+        hits() - before
+    );
 }
