@@ -5,8 +5,9 @@
 //! ads as pending, in one short transaction a batch, and pushes their ids. The
 //! sweep walks the pending ads and offers Redis those that it does not know:
 //! it heals whatever broke between the two steps, and refills a queue that had
-//! no room, or what a daemon that died had not told Redis of. Several daemons may do this at once. No transaction is open while
-//! this waits for anything.
+//! no room. It comes from time to time, and when another daemon died. Several
+//! daemons may do this at once. No transaction is open while this waits for
+//! anything.
 
 mod awake;
 mod listener;

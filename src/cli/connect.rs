@@ -137,7 +137,7 @@ pub(super) fn failed(error: ledger::Error) -> Failure {
             Exit::Unavailable,
             "run it again once the app's migration is done: a table stays locked",
         ),
-        error if error.is_too_slow() => (
+        ledger::Error::Row(_) if error.is_too_slow() => (
             Exit::Configuration,
             "it took more than 15 s: create an index on the column behind ad_id; `usage-sync check` looks at it",
         ),

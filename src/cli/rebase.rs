@@ -25,7 +25,7 @@ use super::{
     progress::Progress,
 };
 
-/// A million records are compared in half a minute.
+/// Long, since it goes over all records; a frozen server is noticed all the same.
 const WHOLE: Duration = Duration::from_mins(10);
 
 /// A look at one row.
