@@ -16,7 +16,14 @@ const HANGING: Effect = Effect::Withhold { hangs: true };
 /// No story lasts as long; those that want it to be over say so.
 const WINDOW: &str = "60s";
 
+/// The requests that create, update and withdraw records.
+const POST: (&str, &str) = ("POST", COLLECTIONS);
+const PATCH: (&str, &str) = ("PATCH", COLLECTIONS);
+const DELETE: (&str, &str) = ("DELETE", COLLECTIONS);
 const COLLECTIONS: &str = "/composite/sobjects";
+
+/// What most stories begin with.
+const AD: &str = "insert into ad_product values (1, 'small', 0, 3)";
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Org {
@@ -64,17 +71,21 @@ impl Stage {
         ])
     }
 
-    /// What strikes the next request of this kind.
-    fn strikes_once(&self, method: &str, path: &str, effect: Effect) -> u64 {
-        self.world.sandbox.fault(Plan {
+    /// The app does this, and it is reported.
+    async fn reports(&self, statement: &'static str) {
+        self.world.app(statement).await;
+        self.world.in_step().await;
+    }
+
+    /// The app does this, and the one request that tells of it is struck.
+    async fn is_struck(&self, statement: &'static str, (method, path): (&str, &str), by: Effect) {
+        let fault = self.world.sandbox.fault(Plan {
             method: Some(method.to_owned()),
             path: Some(path.to_owned()),
             times: Some(1),
-            ..Plan::always(effect)
-        })
-    }
-
-    async fn struck(&self, fault: u64) {
+            ..Plan::always(by)
+        });
+        self.world.app(statement).await;
         wait_until("the fault to strike", PATIENCE, async || {
             self.world.sandbox.fault_hits(fault) > 0
         })
@@ -160,13 +171,8 @@ impl Stage {
 #[tokio::test]
 async fn f02_a_record_whose_maker_was_killed_before_it_noted_the_answer_is_made_once() {
     in_both_orgs(async |stage: Stage| {
-        let fault = stage.strikes_once("POST", COLLECTIONS, Effect::Delay { ms: 500 });
         let first = stage.daemon();
-        stage
-            .world
-            .app("insert into ad_product values (1, 'small', 0, 3)")
-            .await;
-        stage.struck(fault).await;
+        stage.is_struck(AD, POST, Effect::Delay { ms: 500 }).await;
         // It cannot hear the answer any more.
         first.freeze();
         stage.is_held(&["3"]).await;
@@ -184,13 +190,8 @@ async fn f02_a_record_whose_maker_was_killed_before_it_noted_the_answer_is_made_
 #[tokio::test]
 async fn f02_an_ad_that_was_removed_while_its_killed_maker_was_heard_late_leaves_nothing() {
     in_both_orgs(async |stage: Stage| {
-        let fault = stage.strikes_once("POST", COLLECTIONS, HANGING);
         let first = stage.daemon();
-        stage
-            .world
-            .app("insert into ad_product values (1, 'small', 0, 3)")
-            .await;
-        stage.struck(fault).await;
+        stage.is_struck(AD, POST, HANGING).await;
         first.kill_9();
         stage.world.app("delete from ad_product").await;
 
@@ -209,13 +210,11 @@ async fn f06_nothing_stale_stays_of_a_worker_that_was_frozen_while_it_sent() {
     in_both_orgs(async |stage: Stage| {
         let frozen = stage.daemon_with("6s");
         stage
-            .world
-            .app("insert into ad_product values (1, 'small', 0, 1)")
+            .reports("insert into ad_product values (1, 'small', 0, 1)")
             .await;
-        stage.world.in_step().await;
-        let fault = stage.strikes_once("PATCH", COLLECTIONS, HANGING);
-        stage.world.app("update ad_product set quantity = 2").await;
-        stage.struck(fault).await;
+        stage
+            .is_struck("update ad_product set quantity = 2", PATCH, HANGING)
+            .await;
         frozen.freeze();
         let _other = stage.daemon();
         stage.world.app("update ad_product set quantity = 3").await;
@@ -270,18 +269,8 @@ async fn f27_records_whose_answers_all_got_lost_are_made_once_and_read_back_in_f
 
         let stats = stage.world.sandbox.stats();
         assert_eq!(stats.records.created, 30);
-        let writes: u64 = stats
-            .calls
-            .iter()
-            .filter(|(call, _)| !call.starts_with("GET"))
-            .map(|(_, n)| n)
-            .sum();
-        let reads: u64 = stats
-            .calls
-            .iter()
-            .filter(|(call, _)| call.starts_with("GET"))
-            .map(|(_, n)| n)
-            .sum();
+        let writes = stage.world.writes();
+        let reads = stats.calls.values().sum::<u64>() - writes;
         assert!(reads <= writes, "{:?}", stats.calls);
     })
     .await;
@@ -292,13 +281,11 @@ async fn f28_an_update_that_takes_effect_after_a_newer_one_does_not_stay() {
     in_both_orgs(async |stage: Stage| {
         let _daemon = stage.daemon();
         stage
-            .world
-            .app("insert into ad_product values (1, 'small', 0, 1)")
+            .reports("insert into ad_product values (1, 'small', 0, 1)")
             .await;
-        stage.world.in_step().await;
-        let fault = stage.strikes_once("PATCH", COLLECTIONS, LATE);
-        stage.world.app("update ad_product set quantity = 2").await;
-        stage.struck(fault).await;
+        stage
+            .is_struck("update ad_product set quantity = 2", PATCH, LATE)
+            .await;
         stage.world.app("update ad_product set quantity = 3").await;
         stage.lands(&["2"], &["3"]).await;
 
@@ -314,18 +301,16 @@ async fn f28_a_correction_of_several_kinds_that_takes_effect_late_does_not_stay(
     in_both_orgs(async |stage: Stage| {
         let first = stage.daemon();
         let original = "insert into ad_product values (1, 'gigantic', 0, 5), (1, 'small', 0, 3)";
-        stage.world.app(original).await;
-        stage.world.in_step().await;
-        let fault = stage.strikes_once("POST", "/composite/graph", HANGING);
+        stage.reports(original).await;
         stage
-            .world
-            .app(
+            .is_struck(
                 "begin; delete from ad_product where product = 'small'; \
                  update ad_product set quantity = 6; \
                  insert into ad_product values (1, 'large', 0, 2); commit",
+                ("POST", "/composite/graph"),
+                HANGING,
             )
             .await;
-        stage.struck(fault).await;
         first.kill_9();
         stage
             .world
@@ -349,16 +334,15 @@ async fn f28_reading_back_rejects_no_ad_whose_contract_was_fulfilled_meanwhile()
     in_both_orgs(async |stage: Stage| {
         let _daemon = stage.daemon();
         stage
-            .world
-            .app("insert into ad_product values (1, 'small', 0, 1.50)")
+            .reports("insert into ad_product values (1, 'small', 0, 1.50)")
             .await;
-        stage.world.in_step().await;
-        let fault = stage.strikes_once("PATCH", COLLECTIONS, Effect::DropAfter);
         stage
-            .world
-            .app("update ad_product set quantity = 2.50")
+            .is_struck(
+                "update ad_product set quantity = 2.50",
+                PATCH,
+                Effect::DropAfter,
+            )
             .await;
-        stage.struck(fault).await;
         stage.world.in_step().await;
         stage.world.set_contract(0, "Fulfilled");
         let (version, writes) = (
@@ -378,21 +362,18 @@ async fn f28_reading_back_rejects_no_ad_whose_contract_was_fulfilled_meanwhile()
 #[tokio::test]
 async fn f28_a_request_that_failed_as_a_whole_is_expected_though_its_halves_succeeded() {
     in_both_orgs(async |stage: Stage| {
-        let fault = stage.strikes_once(
-            "POST",
-            COLLECTIONS,
-            Effect::Error {
-                status: 500,
-                code: String::from("UNKNOWN_EXCEPTION"),
-                message: String::from("An unexpected error occurred"),
-            },
-        );
         let _daemon = stage.daemon();
         stage
-            .world
-            .app("insert into ad_product values (1, 'small', 0, 1), (1, 'large', 0, 1)")
+            .is_struck(
+                "insert into ad_product values (1, 'small', 0, 1), (1, 'large', 0, 1)",
+                POST,
+                Effect::Error {
+                    status: 500,
+                    code: String::from("UNKNOWN_EXCEPTION"),
+                    message: String::from("An unexpected error occurred"),
+                },
+            )
             .await;
-        stage.struck(fault).await;
         stage.world.in_step().await;
 
         stage.everything_is_made_good().await;
@@ -403,13 +384,8 @@ async fn f28_a_request_that_failed_as_a_whole_is_expected_though_its_halves_succ
 #[tokio::test]
 async fn f42_a_create_that_takes_effect_after_the_ad_was_removed_does_not_stay() {
     in_both_orgs(async |stage: Stage| {
-        let fault = stage.strikes_once("POST", COLLECTIONS, LATE);
         let _daemon = stage.daemon();
-        stage
-            .world
-            .app("insert into ad_product values (1, 'small', 0, 3)")
-            .await;
-        stage.struck(fault).await;
+        stage.is_struck(AD, POST, LATE).await;
         stage.world.app("delete from ad_product").await;
         stage.lands(&["3"], &["3"]).await;
 
@@ -424,19 +400,12 @@ async fn f42_a_create_that_takes_effect_after_the_ad_was_removed_does_not_stay()
 async fn f42_a_delete_that_takes_effect_after_the_ad_was_made_again_is_made_good() {
     in_both_orgs(async |stage: Stage| {
         let first = stage.daemon();
+        stage.reports(AD).await;
         stage
-            .world
-            .app("insert into ad_product values (1, 'small', 0, 3)")
+            .is_struck("delete from ad_product", DELETE, HANGING)
             .await;
-        stage.world.in_step().await;
-        let fault = stage.strikes_once("DELETE", COLLECTIONS, HANGING);
-        stage.world.app("delete from ad_product").await;
-        stage.struck(fault).await;
         first.kill_9();
-        stage
-            .world
-            .app("insert into ad_product values (1, 'small', 0, 3)")
-            .await;
+        stage.world.app(AD).await;
         let second = stage.daemon();
         stage.lands(&[], &[]).await;
 
@@ -451,13 +420,8 @@ async fn f42_a_delete_that_takes_effect_after_the_ad_was_made_again_is_made_good
 #[tokio::test]
 async fn f42_an_ad_created_and_removed_while_an_answer_was_lost_leaves_nothing_behind() {
     in_both_orgs(async |stage: Stage| {
-        let fault = stage.strikes_once("POST", COLLECTIONS, Effect::DropAfter);
         let _daemon = stage.daemon();
-        stage
-            .world
-            .app("insert into ad_product values (1, 'small', 0, 3)")
-            .await;
-        stage.struck(fault).await;
+        stage.is_struck(AD, POST, Effect::DropAfter).await;
         stage.world.app("delete from ad_product").await;
 
         stage.everything_is_made_good().await;

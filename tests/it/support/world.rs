@@ -246,6 +246,13 @@ impl World {
         }
     }
 
+    /// Requests so far that write records.
+    pub(crate) fn writes(&self) -> u64 {
+        let calls = self.sandbox.stats().calls;
+        let writes = calls.iter().filter(|(call, _)| !call.starts_with("GET"));
+        writes.map(|(_, count)| count).sum()
+    }
+
     /// Sets the status of a contract, as the sales team does.
     pub(crate) fn set_contract(&self, contract: usize, status: &str) {
         let id = &self.products[contract].0;

@@ -71,15 +71,21 @@ fn copy(from: &PathBuf, to: &PathBuf) {
 const BEFORE: &str = "insert into ad_product \
     select n, product, n % 2, 2.5 from generate_series(1, 20) n, unnest(array['small', 'large']) product";
 
-#[tokio::test]
-async fn f20_an_older_database_under_a_running_daemon_reports_nothing_until_a_rebase() {
+/// A world that went on after a backup of its database was made.
+async fn an_hour_after_a_backup(settings: &[(&'static str, &str)]) -> (World, Daemon, Backup) {
     let mut world = World::new(2).await;
-    let daemon = world.daemon();
+    let daemon = world.daemon_with(settings);
     world.app(BEFORE).await;
     world.in_step().await;
     let backup = world.back_up().await;
     world.in_step().await;
     world.an_hour_of_work().await;
+    (world, daemon, backup)
+}
+
+#[tokio::test]
+async fn f20_an_older_database_under_a_running_daemon_reports_nothing_until_a_rebase() {
+    let (mut world, daemon, backup) = an_hour_after_a_backup(&[]).await;
     let reported = world.held().await;
 
     // Redis knows nothing, and Salesforce was asked long ago.
@@ -136,13 +142,7 @@ async fn f20_an_older_database_under_a_running_daemon_reports_nothing_until_a_re
 
 #[tokio::test]
 async fn f20_an_older_database_is_told_by_salesforce_alone_before_the_first_claim() {
-    let mut world = World::new(2).await;
-    let mut daemon = world.daemon();
-    world.app(BEFORE).await;
-    world.in_step().await;
-    let backup = world.back_up().await;
-    world.in_step().await;
-    world.an_hour_of_work().await;
+    let (mut world, mut daemon, backup) = an_hour_after_a_backup(&[]).await;
     daemon.sigterm();
     daemon.ended().await;
     let reported = world.held().await;
@@ -162,13 +162,7 @@ async fn f20_an_older_database_is_told_by_salesforce_alone_before_the_first_clai
 #[tokio::test]
 async fn f20_an_older_database_is_told_by_redis_where_the_org_has_no_revision() {
     const SETTINGS: &[(&str, &str)] = &[("SALESFORCE_REVISION_FIELD", "")];
-    let mut world = World::new(2).await;
-    let mut daemon = world.daemon_with(SETTINGS);
-    world.app(BEFORE).await;
-    world.in_step().await;
-    let backup = world.back_up().await;
-    world.in_step().await;
-    world.an_hour_of_work().await;
+    let (mut world, mut daemon, backup) = an_hour_after_a_backup(SETTINGS).await;
     daemon.sigterm();
     daemon.ended().await;
     let reported = world.held().await;
@@ -189,13 +183,7 @@ async fn f20_an_older_database_is_told_by_redis_where_the_org_has_no_revision() 
 /// well.
 #[tokio::test]
 async fn f20_a_rebase_that_ended_halfway_is_run_again() {
-    let mut world = World::new(2).await;
-    let daemon = world.daemon();
-    world.app(BEFORE).await;
-    world.in_step().await;
-    let backup = world.back_up().await;
-    world.in_step().await;
-    world.an_hour_of_work().await;
+    let (mut world, daemon, backup) = an_hour_after_a_backup(&[]).await;
     world.restore(&backup, true).await;
     daemon.logged(REFUSES).await;
 
