@@ -29,6 +29,17 @@ const NOTICED: Duration = Duration::from_secs(20);
 const LISTENER: &str = "select pid from pg_stat_activity \
     where application_name = 'usage-sync' and query ilike 'listen%'";
 
+/// A daemon that has found one change by listening at this address.
+async fn listening_at(world: &World, url: &str) -> Daemon {
+    let settings = [&ONLY_LISTENING[..], &[("DATABASE_URL", url)]].concat();
+    let daemon = world.daemon_with(&settings);
+    world
+        .app("insert into ad_product values (1, 'small', 0, 1)")
+        .await;
+    world.in_step().await;
+    daemon
+}
+
 async fn listener(world: &World) -> i32 {
     let mut pid = None;
     wait_until("the listener", PATIENCE, async || {
@@ -44,13 +55,7 @@ async fn listener(world: &World) -> i32 {
 async fn f12_a_listener_that_is_cut_off_in_silence_is_noticed() {
     let world = World::new(1).await;
     let proxy = Proxy::in_front_of(&world.database.url).await;
-    let url = proxy.url();
-    let settings = [&ONLY_LISTENING[..], &[("DATABASE_URL", &url)]].concat();
-    let daemon = world.daemon_with(&settings);
-    world
-        .app("insert into ad_product values (1, 'small', 0, 1)")
-        .await;
-    world.in_step().await;
+    let daemon = listening_at(&world, &proxy.url()).await;
 
     proxy.forget_connections();
     let dead = Instant::now();
@@ -67,11 +72,7 @@ async fn f12_a_listener_that_is_cut_off_in_silence_is_noticed() {
 #[tokio::test]
 async fn f12_a_listener_whose_backend_stands_still_is_noticed() {
     let world = World::new(1).await;
-    let daemon = world.daemon_with(&ONLY_LISTENING);
-    world
-        .app("insert into ad_product values (1, 'small', 0, 1)")
-        .await;
-    world.in_step().await;
+    let daemon = listening_at(&world, &world.database.url).await;
 
     let backend = Pid::from_raw(listener(&world).await);
     kill(backend, Signal::SIGSTOP).expect("it is there");
@@ -91,11 +92,7 @@ async fn f12_a_listener_whose_backend_stands_still_is_noticed() {
 #[tokio::test]
 async fn f13_a_listener_that_is_terminated_comes_back_under_load() {
     let world = World::new(1).await;
-    let daemon = world.daemon_with(&ONLY_LISTENING);
-    world
-        .app("insert into ad_product values (0, 'small', 0, 1)")
-        .await;
-    world.in_step().await;
+    let daemon = listening_at(&world, &world.database.url).await;
 
     for _ in 0..5 {
         let before = daemon
@@ -130,13 +127,7 @@ async fn f13_a_listener_that_is_terminated_comes_back_under_load() {
 async fn f14_a_change_made_while_nobody_listened_is_found_at_the_reconnect() {
     let world = World::new(1).await;
     let proxy = Proxy::in_front_of(&world.database.url).await;
-    let url = proxy.url();
-    let settings = [&ONLY_LISTENING[..], &[("DATABASE_URL", &url)]].concat();
-    let daemon = world.daemon_with(&settings);
-    world
-        .app("insert into ad_product values (1, 'small', 0, 1)")
-        .await;
-    world.in_step().await;
+    let daemon = listening_at(&world, &proxy.url()).await;
 
     proxy.set(Mode::Cut);
     daemon.logged("waiting for postgres listener").await;
@@ -175,6 +166,18 @@ async fn f16_the_listener_is_never_in_a_transaction_while_it_waits() {
     world.in_step().await;
 }
 
+/// Waits until a listener has shown once more that it lives.
+async fn next_heartbeat(world: &World) {
+    let heard = async || -> i64 {
+        sqlx::query_scalar("select last_value from usage_sync.listening")
+            .fetch_one(&world.pool)
+            .await
+            .expect("it can be read")
+    };
+    let before = heard().await;
+    wait_until("a heartbeat", PATIENCE, async || heard().await > before).await;
+}
+
 #[tokio::test]
 async fn f16_a_notification_queue_that_fills_up_is_said_once_and_stops_nothing() {
     let world = World::new(1).await;
@@ -196,6 +199,9 @@ async fn f16_a_notification_queue_that_fills_up_is_said_once_and_stops_nothing()
         .app("insert into ad_product values (1, 'small', 0, 1)")
         .await;
     world.in_step().await;
+    for _ in 0..2 {
+        next_heartbeat(&world).await;
+    }
     world.app("update fake.usage set level = 0.1").await;
     daemon
         .logged("the notification queue of postgres has room again")
@@ -214,7 +220,8 @@ struct Pooler {
     _directory: TempDir,
 }
 
-async fn pooler(database: &str) -> Pooler {
+/// With `settings` of its own beside those that every pooler has.
+async fn pooler(database: &str, settings: &str) -> Pooler {
     let database = Url::parse(database).expect("a url");
     let directory = TempDir::new().expect("a directory");
     let port = {
@@ -224,7 +231,7 @@ async fn pooler(database: &str) -> Pooler {
     let ini = format!(
         "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
          listen_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\n\
-         default_pool_size = 4\n[databases]\napp = host=127.0.0.1 port={} user=postgres\n",
+         default_pool_size = 4\n{settings}\n[databases]\napp = host=127.0.0.1 port={} user=postgres\n",
         database.port().expect("a port"),
         database.port().expect("a port"),
     );
@@ -257,7 +264,7 @@ async fn pooler(database: &str) -> Pooler {
 #[tokio::test]
 async fn f15_behind_a_transaction_pooler_changes_are_found_by_polling() {
     let world = World::new(4).await;
-    let pooler = pooler(&world.database.url).await;
+    let pooler = pooler(&world.database.url, "").await;
     let settings = [
         ("DATABASE_URL", pooler.url.as_str()),
         ("WORKER_BATCH_SIZE", "20"),
@@ -293,5 +300,26 @@ async fn f15_behind_a_transaction_pooler_changes_are_found_by_polling() {
         assert!(!log.contains("postgres listener answers again"), "{log}");
     }
     drop((first, second));
+    drop(pooler.process);
+}
+
+/// It takes what a session brings along, and gives it to nobody.
+#[tokio::test]
+async fn f15_a_pooler_that_lets_a_session_ask_for_anything_is_known_for_one() {
+    let world = World::new(1).await;
+    let pooler = pooler(
+        &world.database.url,
+        "ignore_startup_parameters = options, extra_float_digits",
+    )
+    .await;
+    let daemon = world.daemon_with(&[("DATABASE_URL", &pooler.url)]);
+
+    daemon
+        .logged("a connection pooler stands in front of the database")
+        .await;
+    world
+        .app("insert into ad_product values (1, 'small', 0, 1)")
+        .await;
+    world.in_step().await;
     drop(pooler.process);
 }

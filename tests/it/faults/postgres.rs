@@ -11,7 +11,8 @@ use usage_sync::{
     sandbox::{Effect, Plan},
 };
 
-use crate::support::{Daemon, Mode, PATIENCE, Proxy, World, wait_until};
+use super::redis::{key, tell};
+use crate::support::{Daemon, PATIENCE, Proxy, World, wait_until};
 
 const ADS: &str =
     "insert into ad_product select n, 'small', n % 2, 1 from generate_series(1, 50) n";
@@ -23,13 +24,6 @@ const MORE_ADS: &str =
 /// How often the log has a text.
 fn count(daemon: &Daemon, text: &str) -> usize {
     daemon.log().matches(text).count()
-}
-
-/// Requests that write records.
-fn writes(world: &World) -> u64 {
-    let calls = world.sandbox.stats().calls;
-    let writes = calls.iter().filter(|(call, _)| !call.starts_with("GET"));
-    writes.map(|(_, count)| count).sum()
 }
 
 /// All loops together say it once; the listener, which has a connection of its
@@ -56,6 +50,9 @@ async fn f13_a_restart_of_postgres_costs_two_lines_and_no_ad() {
 
     world.database.server.stop().await.expect("it stops");
     daemon.logged("waiting for postgres: nothing is lost").await;
+    // Long enough for each loop to find out, the worker too.
+    () = tell(&world, &["RPUSH", &key("queue"), "1"]).await;
+    sleep(Duration::from_secs(2)).await;
     world.database.server.restart().await.expect("it starts");
     world.app(MORE_ADS).await;
     world.in_step().await;
@@ -137,12 +134,12 @@ async fn f48_nothing_is_sent_while_postgres_is_read_only() {
         .await;
     world.app("select pg_reload_conf()").await;
     daemon.logged("waiting for postgres: nothing is lost").await;
-    let before = writes(&world);
+    let before = world.writes();
     let (code, checked) = world.command(&["check"]).await;
     assert_eq!(code, 1, "{checked}");
     assert!(checked.contains("set to read only"), "{checked}");
     assert!(
-        writes(&world) <= before + 1,
+        world.writes() <= before + 1,
         "something was sent and could not be written down"
     );
 
@@ -177,7 +174,7 @@ async fn f48_nothing_is_sent_while_the_disk_is_full() {
         "{}",
         daemon.log()
     );
-    assert_eq!(writes(&world), 0);
+    assert_eq!(world.writes(), 0);
 
     world
         .app("drop trigger full_disk on usage_sync.intent")
@@ -350,13 +347,23 @@ async fn f13_connections_that_died_in_silence_are_replaced() {
     world.in_step().await;
 
     // Both are in the middle of something, and no answer ever comes.
-    proxy.set(Mode::SwallowReplies);
+    let mut locks = world.pool.begin().await.expect("a transaction");
+    sqlx::raw_sql("lock table usage_sync.change, usage_sync.place in access exclusive mode")
+        .execute(&mut *locks)
+        .await
+        .expect("a superuser may");
+    wait_until("both to wait", PATIENCE, async || {
+        let waiting = "select count(*) from pg_stat_activity \
+            where application_name = 'usage-sync' and wait_event_type = 'Lock'";
+        let waiting = sqlx::query_scalar::<_, i64>(waiting);
+        waiting.fetch_one(&world.pool).await.expect("the server") == 2
+    })
+    .await;
+    proxy.forget_connections();
+    locks.rollback().await.expect("they are free");
     world
         .app("insert into ad_product select n, 'small', 0, 1 from generate_series(2, 9) n")
         .await;
-    sleep(Duration::from_secs(3)).await;
-    proxy.forget_connections();
-    proxy.set(Mode::Pass);
 
     wait_until("the ads to be reported", PATIENCE * 3, async || {
         world.sandbox.stats().records.created == 9

@@ -1,6 +1,8 @@
 //! A TCP proxy that misbehaves as networks do, switchable while it runs.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -24,15 +26,13 @@ pub(crate) enum Mode {
     Delay(Duration),
     /// Requests pass, their answers vanish.
     SwallowReplies,
-    /// New connections pass; those of before stay open, and whatever is sent on
-    /// them vanishes.
-    PassNew,
 }
 
 /// A proxy in front of one server, gone when this value is.
 pub(crate) struct Proxy {
     url: Url,
     state: watch::Sender<State>,
+    accepted: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -69,8 +69,14 @@ impl Proxy {
             deaths: 0,
             target,
         });
-        let task = tokio::spawn(accept(listener, watched));
-        Self { url, state, task }
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let task = tokio::spawn(accept(listener, watched, Arc::clone(&accepted)));
+        Self {
+            url,
+            state,
+            accepted,
+            task,
+        }
     }
 
     /// The server's URL by way of the proxy.
@@ -92,6 +98,11 @@ impl Proxy {
     /// as after a router's restart; new ones are treated as before.
     pub(crate) fn forget_connections(&self) {
         self.state.send_modify(|state| state.deaths += 1);
+    }
+
+    /// Connections so far, whatever became of them.
+    pub(crate) fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
     }
 
     /// Leads new connections to another server.
@@ -116,9 +127,10 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, state: watch::Receiver<State>) {
+async fn accept(listener: TcpListener, state: watch::Receiver<State>, accepted: Arc<AtomicUsize>) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
+        accepted.fetch_add(1, Ordering::Relaxed);
         // Finished ones are forgotten, so that the set does not grow.
         while connections.try_join_next().is_some() {}
         connections.spawn(serve(client, state.clone()));
@@ -126,10 +138,9 @@ async fn accept(listener: TcpListener, state: watch::Receiver<State>) {
 }
 
 async fn serve(mut client: TcpStream, mut state: watch::Receiver<State>) {
-    let (known_resets, known_deaths, is_new, target) = {
+    let (known_resets, known_deaths, target) = {
         let state = state.borrow_and_update();
-        let is_new = state.mode == Mode::PassNew;
-        (state.resets, state.deaths, is_new, state.target.clone())
+        (state.resets, state.deaths, state.target.clone())
     };
     let mut dying = state.clone();
     let Ok(mut server) = TcpStream::connect(target).await else {
@@ -142,7 +153,6 @@ async fn serve(mut client: TcpStream, mut state: watch::Receiver<State>) {
             from_client,
             to_server,
             Direction::Requests,
-            is_new,
             known_resets,
             state.clone(),
         );
@@ -150,7 +160,6 @@ async fn serve(mut client: TcpStream, mut state: watch::Receiver<State>) {
             from_server,
             to_client,
             Direction::Replies,
-            is_new,
             known_resets,
             state.clone(),
         );
@@ -186,7 +195,6 @@ async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     direction: Direction,
-    is_new: bool,
     known_resets: u32,
     mut state: watch::Receiver<State>,
 ) -> io::Result<()> {
@@ -207,8 +215,7 @@ async fn pump(
         if let Mode::Delay(delay) = mode {
             sleep(delay).await;
         }
-        let swallowed = mode == Mode::SwallowReplies && direction == Direction::Replies;
-        if swallowed || mode == Mode::PassNew && !is_new {
+        if mode == Mode::SwallowReplies && direction == Direction::Replies {
             if length == 0 {
                 return Ok(());
             }
