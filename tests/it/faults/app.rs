@@ -178,6 +178,15 @@ async fn app_transactions_go_on_whatever_is_down_or_frozen() {
     };
     world.sandbox.fault(hang);
     trade(&shop, 500).await;
+    // Awake, it holds the lock that tells the trigger not to notify.
+    world
+        .app("insert into ad_product select n, 'small', 0, 1 from generate_series(5000, 5599) n")
+        .await;
+    some_daemon(
+        &world,
+        "pid in (select pid from pg_locks where locktype = 'advisory' and granted)",
+    )
+    .await;
     daemon.freeze();
     trade(&shop, 600).await;
     daemon.kill_9();
@@ -215,6 +224,14 @@ async fn app_no_transaction_is_open_while_salesforce_is_waited_for() {
     })
     .await;
     assert_eq!(world.sandbox.stats().in_flight, 1, "it is waited for still");
+    // One that the server ends because nobody goes on with it was open.
+    let ended: i64 = sqlx::query_scalar(
+        "select sessions_fatal from pg_stat_database where datname = current_database()",
+    )
+    .fetch_one(&world.pool)
+    .await
+    .expect("the server counts");
+    assert_eq!(ended, 0, "transactions that the server ended");
     assert_eq!(world.status("1").await.0, "pending");
 }
 
@@ -332,7 +349,15 @@ async fn app_migrations_replace_and_drop_the_view_while_the_daemon_drains() {
             .await
             .expect("the view is there");
     let owner = impatient(&world, "postgres").await;
-    let _daemon = world.daemon();
+    world.sandbox.fault(Plan {
+        path: Some(String::from("/composite/sobjects")),
+        ..Plan::always(Effect::Delay { ms: 100 })
+    });
+    let _daemon = world.daemon_with(&[("WORKER_BATCH_SIZE", "20")]);
+    wait_until("it to drain", PATIENCE, async || {
+        world.sandbox.stats().in_flight > 0
+    })
+    .await;
     let replace = format!(
         "create or replace view usage_sync.usage as {definition}; \
          begin; drop view usage_sync.usage; alter table ad_product alter quantity type numeric(20, 0); \
