@@ -1,5 +1,7 @@
--- Makes a page of the ads pending whose records differ. The new token keeps a
--- hand that is sending one of them from recording over what follows.
+-- Makes a page of the ads pending whose records differ. A token that no hand has
+-- keeps one that is sending from recording over what follows. It is not the next
+-- of the sequence: an older database is told by that, and would look like the
+-- right one before the rebase is done.
 with page as materialized (
     select distinct ad_id from pg_temp.org_difference
     where $1::text is null or ad_id > $1
@@ -9,7 +11,7 @@ with page as materialized (
     select page.ad_id, ad.state from page left join usage_sync.ad as ad using (ad_id)
 ), pending as (
     insert into usage_sync.ad as ad (ad_id, changed_at, token)
-    select ad_id, clock_timestamp(), nextval('usage_sync.token') from page
+    select ad_id, clock_timestamp(), 0 from page
     order by ad_id
     on conflict (ad_id) do update
     set token = excluded.token,
