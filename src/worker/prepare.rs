@@ -149,7 +149,11 @@ async fn parcels_of(
         view::works(context).await;
     }
     if ads.iter().any(|ad| ad.token <= used) {
-        // The database was restored to an earlier state under our feet.
+        // The database was restored to an earlier state under our feet. The tokens
+        // that were taken here may be ahead of all that were used, and the
+        // database must not look like the right one for that.
+        let taken = ads.iter().map(|ad| ad.token).max().unwrap_or(used);
+        context.place.used(taken + 1);
         context.place.look_now();
         return Err(Error::OldToken);
     }
