@@ -49,10 +49,10 @@ async fn f13_a_restart_of_postgres_costs_two_lines_and_no_ad() {
     world.app("update ad_product set quantity = 2").await;
 
     world.database.server.stop().await.expect("it stops");
-    daemon.logged("waiting for postgres: nothing is lost").await;
     // Long enough for each loop to find out, the worker too.
     () = tell(&world, &["RPUSH", &key("queue"), "1"]).await;
-    sleep(Duration::from_secs(2)).await;
+    daemon.logged("waiting for postgres: nothing is lost").await;
+    sleep(Duration::from_secs(3)).await;
     world.database.server.restart().await.expect("it starts");
     world.app(MORE_ADS).await;
     world.in_step().await;
@@ -135,6 +135,15 @@ async fn f48_nothing_is_sent_while_postgres_is_read_only() {
     world.app("select pg_reload_conf()").await;
     daemon.logged("waiting for postgres: nothing is lost").await;
     let before = world.writes();
+    // Whoever asks for it may write; and all of it stands in the queue.
+    world
+        .app("begin read write; update ad_product set quantity = 4; commit")
+        .await;
+    let ids: Vec<String> = (1..=50).map(|ad: i32| ad.to_string()).collect();
+    let queue = key("queue");
+    let push = ["RPUSH", &queue].into_iter();
+    let push: Vec<&str> = push.chain(ids.iter().map(String::as_str)).collect();
+    () = tell(&world, &push).await;
     let (code, checked) = world.command(&["check"]).await;
     assert_eq!(code, 1, "{checked}");
     assert!(checked.contains("set to read only"), "{checked}");

@@ -204,26 +204,37 @@ async fn f20_a_rebase_that_ended_halfway_is_run_again() {
     rebase.kill_9();
     rebase.ended().await;
     world.sandbox.clear_faults();
-    assert!(world.status_json().await["elsewhere"].is_string());
+    assert_eq!(world.checked("place").await.1, "failed");
 
-    // The view is what the last step reads: without it the ledger is done and
-    // the place is not.
+    // The last step queues all ads: where it fails, the ledger is done and the
+    // place is not.
     world
-        .app("alter view usage_sync.usage rename to away")
+        .app(
+            "create function disk_full() returns trigger language plpgsql as \
+             $$ begin raise exception 'no space left on device' using errcode = '53100'; end $$; \
+             create trigger disk_full before insert on usage_sync.change execute function disk_full()",
+        )
         .await;
     let (exit, out) = world.command(WITHDRAW).await;
     assert_ne!(exit, 0, "{out}");
+    let in_doubt: i64 =
+        sqlx::query_scalar("select count(*) from usage_sync.record where state = 'sending'")
+            .fetch_one(&world.pool)
+            .await
+            .expect("the ledger can be read");
+    assert!(in_doubt > 0, "{out}");
     world
-        .app("alter view usage_sync.away rename to usage")
+        .app("drop trigger disk_full on usage_sync.change")
         .await;
-    assert!(world.status_json().await["elsewhere"].is_string());
+    assert_eq!(world.checked("place").await.1, "failed");
 
     let (exit, out) = world.command(WITHDRAW).await;
     assert_eq!(exit, 0, "{out}");
     world.in_step().await;
 }
 
-/// Between two looks at the place nothing goes out either.
+/// Between two looks at the place nothing goes out either, though what is
+/// claimed takes more tokens than the database lacks.
 #[tokio::test]
 async fn f20_tokens_that_go_back_are_not_sent() {
     let world = World::new(2).await;
@@ -234,29 +245,41 @@ async fn f20_tokens_that_go_back_are_not_sent() {
     world
         .app(
             "begin; select setval('usage_sync.token', 1); \
-             insert into ad_product values (31, 'small', 0, 1); commit",
+             insert into ad_product select n, 'small', 0, 1 from generate_series(31, 130) n; commit",
         )
         .await;
     daemon.logged(REFUSES).await;
     world.ad_is("31", "pending").await;
 
+    assert_eq!(world.checked("place").await.1, "failed");
     assert_eq!(world.held().await.len(), 40);
 }
 
 #[tokio::test]
 async fn f20_a_crashed_server_is_not_taken_for_a_restored_one() {
     let mut world = World::new(2).await;
+    // What a commit does not wait for is not on disk by chance.
+    world.app("alter system set wal_writer_delay = '10s'").await;
+    world
+        .app("alter system set wal_writer_flush_after = '1GB'")
+        .await;
+    world.app("select pg_reload_conf()").await;
     let daemon = world.daemon();
-    for round in 0..2 {
+    for ads in [1, 1000, 1000] {
+        let before: i64 = sqlx::query_scalar("select count(*) from ad_product")
+            .fetch_one(&world.pool)
+            .await
+            .expect("the app can count");
         sqlx::query(
-            "insert into ad_product select n, 'small', 0, 1 from generate_series($1::int, $1 + 999) n",
+            "insert into ad_product select $1 + n, 'small', 0, 1 from generate_series(1, $2) n",
         )
-        .bind(round * 1000)
+        .bind(before)
+        .bind(ads)
         .execute(&world.pool)
         .await
         .expect("the app writes");
         wait_until("reports under way", PATIENCE, async || {
-            world.held().await.len() > usize::try_from(round).expect("small") * 1000
+            world.held().await.len() > usize::try_from(before).expect("few")
         })
         .await;
         world.database.server.kill().await.expect("it is killed");
