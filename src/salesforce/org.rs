@@ -92,6 +92,19 @@ impl Client {
             .await
     }
 
+    /// Whether records of ours may be written, as far as the org says so without
+    /// being sent one.
+    pub async fn may_report(&self) -> Result<bool, Error> {
+        let names = self.names();
+        let describe = self.describe(&names.object).await?;
+        let is_ours = |name: &String| describe.field(name).is_some_and(|field| field.createable);
+        Ok(describe.createable
+            && describe.updateable
+            && describe.deletable
+            && is_ours(&names.external_id)
+            && names.revision.as_ref().is_none_or(is_ours))
+    }
+
     /// The org's limits by name, such as `DailyApiRequests`; up to five
     /// minutes old (REST API Developer Guide, "Limits"). Needs the permission
     /// "View Setup and Configuration".

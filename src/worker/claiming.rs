@@ -112,6 +112,14 @@ impl Worker {
         });
     }
 
+    pub(super) fn describe(&mut self) {
+        self.preparing = true;
+        let client = self.context.salesforce.clone();
+        self.spawn(self.context.options.silence, "the org's word", async move {
+            Event::Described(client.may_report().await)
+        });
+    }
+
     fn claim(&mut self, most: usize, trial: bool) {
         self.preparing = true;
         self.look_again = false;

@@ -25,6 +25,8 @@ pub(super) enum Event {
         trial: bool,
         result: Result<(), SalesforceError>,
     },
+    /// The org was asked whether it takes reports, since there is none to try.
+    Described(Result<bool, SalesforceError>),
     Prepared {
         trial: bool,
         result: Result<Option<Vec<Parcel>>, prepare::Error>,
@@ -60,6 +62,10 @@ impl Worker {
                 self.preparing = false;
                 let what = if trial { Sent::Trial } else { Sent::Straggler };
                 self.answered(what, result.err()).await;
+            }
+            Event::Described(result) => {
+                self.preparing = false;
+                self.described(result).await;
             }
             Event::Prepared { trial, result } => self.prepared(trial, result),
             Event::Held { trial, pause } => {
@@ -185,10 +191,24 @@ impl Worker {
         }
     }
 
+    /// Where the probe cannot tell whether it is over, and another daemon has
+    /// reported what waited, the org itself is asked.
     fn nothing_to_try(&mut self, trial: bool, now: Instant) {
-        if trial {
+        if trial && self.gate.needs_a_call() {
+            self.describe();
+        } else if trial {
             self.gate.nothing_to_try(now);
             self.context.metrics.salesforce.set(self.gate.is_up());
+        }
+    }
+
+    async fn described(&mut self, result: Result<bool, SalesforceError>) {
+        match (result, self.gate.closed_for()) {
+            (Ok(false), Some(cause)) => {
+                self.gate
+                    .failed(Sent::Trial, cause, Instant::now(), chance());
+            }
+            (result, _) => self.answered(Sent::Trial, result.err()).await,
         }
     }
 

@@ -171,6 +171,13 @@ impl Gate {
         }
     }
 
+    /// Whether it takes a call to find out that it is over: a probe, which is
+    /// none, tells of an outage only.
+    pub fn needs_a_call(&self) -> bool {
+        self.closed_for()
+            .is_some_and(|cause| cause != Cause::Outage)
+    }
+
     /// The trial found nothing to send. After an outage the probe's answer is
     /// then all there is to know; of the other causes a probe tells nothing.
     pub fn nothing_to_try(&mut self, now: Instant) {

@@ -40,6 +40,36 @@ async fn f34_without_calls_left_hardly_any_is_made_and_it_goes_on_by_itself() {
 }
 
 #[tokio::test]
+async fn f34_that_the_org_has_calls_again_is_noticed_with_nothing_left_to_report() {
+    let world = World::new(1).await;
+    let daemon = world.daemon_with(&[("OUTAGE_MAX", "200ms")]);
+    world
+        .app("insert into ad_product values (1, 'small', 0, 1)")
+        .await;
+    world.in_step().await;
+    let spent = Effect::RequestLimit { concurrent: false };
+    let spent = world.sandbox.fault(fault("", "/sobjects", "", spent));
+    world
+        .app("insert into ad_product values (2, 'small', 0, 1)")
+        .await;
+    daemon.logged("daily calls are used up").await;
+
+    // Another daemon might have reported it as well.
+    world.app("delete from ad_product where ad_id = 2").await;
+    world.in_step().await;
+    let before = world.sandbox.fault_hits(spent);
+    wait_until("a question", PATIENCE, async || {
+        world.sandbox.fault_hits(spent) > before
+    })
+    .await;
+    assert!(!daemon.log().contains("the org has calls again"));
+    world.sandbox.clear_faults();
+
+    daemon.logged("the org has calls again").await;
+    assert_eq!(daemon.log().matches("daily calls are used up").count(), 1);
+}
+
+#[tokio::test]
 async fn f34_an_org_that_may_overshoot_its_limit_is_no_outage() {
     let world = World::new(1).await;
     let over =
