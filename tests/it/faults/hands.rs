@@ -356,6 +356,8 @@ async fn f09_an_enqueue_that_comes_when_another_has_finished_costs_a_look_and_no
     let looks = world.number(token).await;
 
     pair.first_redis.set(Mode::Pass);
+    // The first may have given up by now what it had to say.
+    pair.push().await;
     wait_until("the look", PATIENCE, async || {
         world.number(token).await > looks
     })
