@@ -96,97 +96,104 @@ async fn what_an_overtaken_hand_was_refused_is_not_told() {
     assert_eq!(entries(&bench.app).await, [entry("update", 1, None)]);
 }
 
+/// Action, token, Salesforce's id, units.
+type Told = (&'static str, i64, &'static str, i32);
+
+/// Its name, what is told in this order, and what stands then.
+type Case = (&'static str, &'static [Told], Option<i32>);
+
+const CASES: &[Case] = &[
+    (
+        "made and gone",
+        &[("create", 1, "X", 1), ("withdraw", 2, "X", 0)],
+        None,
+    ),
+    (
+        "made again after it went",
+        &[
+            ("create", 1, "X", 1),
+            ("withdraw", 2, "X", 0),
+            ("create", 3, "Y", 2),
+        ],
+        Some(2),
+    ),
+    (
+        "deleted by hand and made again",
+        &[("create", 1, "X", 1), ("update", 2, "Y", 2)],
+        Some(2),
+    ),
+    (
+        "fetched back from the bin",
+        &[
+            ("create", 1, "X", 1),
+            ("withdraw", 2, "X", 0),
+            ("update", 3, "X", 2),
+        ],
+        Some(2),
+    ),
+    (
+        "an old update, known late",
+        &[
+            ("create", 1, "X", 1),
+            ("update", 3, "X", 3),
+            ("update", 2, "X", 2),
+        ],
+        Some(3),
+    ),
+    (
+        "an old removal, known after it was made again",
+        &[
+            ("create", 1, "X", 1),
+            ("update", 3, "Y", 3),
+            ("withdraw", 2, "X", 0),
+        ],
+        Some(3),
+    ),
+    (
+        "an old removal that struck the newer update",
+        &[
+            ("create", 1, "X", 1),
+            ("update", 3, "X", 3),
+            ("withdraw", 2, "X", 0),
+        ],
+        None,
+    ),
+    (
+        "an old update, known after the removal",
+        &[
+            ("create", 1, "X", 1),
+            ("withdraw", 3, "X", 0),
+            ("update", 2, "X", 2),
+        ],
+        None,
+    ),
+    (
+        "an old creation that came after the removal",
+        &[
+            ("create", 1, "X", 1),
+            ("withdraw", 3, "X", 0),
+            ("create", 2, "Y", 2),
+        ],
+        Some(2),
+    ),
+    (
+        "the same, and removed at last",
+        &[
+            ("create", 1, "X", 1),
+            ("withdraw", 3, "X", 0),
+            ("create", 2, "Y", 2),
+            ("withdraw", 4, "Y", 0),
+        ],
+        None,
+    ),
+];
+
 /// What Salesforce did is written down in this order: action, token, Salesforce's
 /// id, units. What stands then?
 #[tokio::test]
 async fn the_query_sorts_out_what_became_known_late() {
-    let cases: &[(&str, &[(&str, i64, &str, i32)], Option<i32>)] = &[
-        (
-            "made and gone",
-            &[("create", 1, "X", 1), ("withdraw", 2, "X", 0)],
-            None,
-        ),
-        (
-            "made again after it went",
-            &[
-                ("create", 1, "X", 1),
-                ("withdraw", 2, "X", 0),
-                ("create", 3, "Y", 2),
-            ],
-            Some(2),
-        ),
-        (
-            "deleted by hand and made again",
-            &[("create", 1, "X", 1), ("update", 2, "Y", 2)],
-            Some(2),
-        ),
-        (
-            "fetched back from the bin",
-            &[
-                ("create", 1, "X", 1),
-                ("withdraw", 2, "X", 0),
-                ("update", 3, "X", 2),
-            ],
-            Some(2),
-        ),
-        (
-            "an old update, known late",
-            &[
-                ("create", 1, "X", 1),
-                ("update", 3, "X", 3),
-                ("update", 2, "X", 2),
-            ],
-            Some(3),
-        ),
-        (
-            "an old removal, known after it was made again",
-            &[
-                ("create", 1, "X", 1),
-                ("update", 3, "Y", 3),
-                ("withdraw", 2, "X", 0),
-            ],
-            Some(3),
-        ),
-        (
-            "an old removal that struck the newer update",
-            &[
-                ("create", 1, "X", 1),
-                ("update", 3, "X", 3),
-                ("withdraw", 2, "X", 0),
-            ],
-            None,
-        ),
-        (
-            "an old update, known after the removal",
-            &[
-                ("create", 1, "X", 1),
-                ("withdraw", 3, "X", 0),
-                ("update", 2, "X", 2),
-            ],
-            None,
-        ),
-        (
-            "an old creation that came after the removal",
-            &[
-                ("create", 1, "X", 1),
-                ("withdraw", 3, "X", 0),
-                ("create", 2, "Y", 2),
-            ],
-            Some(2),
-        ),
-        (
-            "the same, and removed at last",
-            &[
-                ("create", 1, "X", 1),
-                ("withdraw", 3, "X", 0),
-                ("create", 2, "Y", 2),
-                ("withdraw", 4, "Y", 0),
-            ],
-            None,
-        ),
-    ];
     let bench = bench().await;
-    for (what, entries, stands) in cases {
+    for (what, entries, stands) in CASES {
         sqlx::query("truncate usage_sync.journal")
             .execute(&bench.app)
             .await
