@@ -164,7 +164,11 @@ pub async fn run(settings: &Settings, shutdown: Shutdown) -> Result<(), Error> {
 async fn connect_queue(settings: &Settings, shutdown: &Shutdown) -> Result<Option<Queue>, Error> {
     let mut trouble = Trouble::with("redis");
     loop {
-        let pause = match Queue::connect(&settings.redis, &settings.queue).await {
+        let connected = tokio::select! {
+            connected = Queue::connect(&settings.redis, &settings.queue) => connected,
+            () = shutdown.wait() => return Ok(None),
+        };
+        let pause = match connected {
             Ok(queue) => {
                 trouble.over();
                 return Ok(Some(queue));
