@@ -318,12 +318,7 @@ async fn one_record_that_no_delete_call_survives_is_found() {
 
 #[tokio::test]
 async fn an_outage_ends_also_when_nothing_waits_any_more() {
-    let world = World::new(1).await;
-    let daemon = world.daemon();
-    world
-        .app("insert into ad_product values (1, 'small', 0, 1)")
-        .await;
-    world.in_step().await;
+    let (world, daemon) = World::reporting().await;
     for method in ["POST", "PATCH", "GET"] {
         world.sandbox.fault(fault(
             method,
@@ -543,12 +538,7 @@ async fn an_outage_is_said_once_costs_no_attempt_and_heals_by_itself() {
 
 #[tokio::test]
 async fn an_expired_token_is_renewed_without_a_trace() {
-    let world = World::new(1).await;
-    let daemon = world.daemon();
-    world
-        .app("insert into ad_product values (1, 'small', 0, 1)")
-        .await;
-    world.in_step().await;
+    let (world, daemon) = World::reporting().await;
 
     world.sandbox.expire_tokens();
     world

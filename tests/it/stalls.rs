@@ -1,21 +1,16 @@
 //! What one ad or one silent connection must not do: hold up all the others.
 
-use crate::support::{Daemon, Mode, PATIENCE, Proxy, World, wait_until};
+use crate::support::{Mode, PATIENCE, Proxy, World, wait_until};
 
 #[tokio::test]
 async fn an_ad_whose_rows_take_for_ever_is_rejected_alone() {
     let world = World::new(1).await;
     // What Postgres says when a statement's time is over, without the wait.
     world
-        .app(
-            "create function endless() returns integer language plpgsql as $$ \
+        .reads_13_by(
+            "create function quantity_of_13() returns numeric language plpgsql as $$ \
              begin raise exception 'canceling statement due to statement timeout' \
-             using errcode = 'query_canceled'; end $$; \
-             create or replace view usage_sync.usage as \
-             select ad_id, product as line, null::text as contract, \
-             jsonb_build_object('Contract_Product__c', salesforce_id, 'Quantity__c', \
-             case ad_id when 13 then endless() else quantity end) as fields \
-             from ad_product join contract_product on contract_product.id = contract_product",
+             using errcode = 'query_canceled'; end $$",
         )
         .await;
     world
@@ -35,10 +30,7 @@ async fn an_ad_whose_rows_take_for_ever_is_rejected_alone() {
 async fn an_answer_of_postgres_that_never_comes_holds_up_nothing() {
     let world = World::new(1).await;
     let proxy = Proxy::in_front_of(&world.database.url).await;
-    let mut environment = world.environment();
-    environment.retain(|(name, _)| *name != "DATABASE_URL");
-    environment.push(("DATABASE_URL", proxy.url()));
-    let _daemon = Daemon::start(&["run"], environment);
+    let _daemon = world.daemon_with(&[("DATABASE_URL", &proxy.url())]);
     world
         .app("insert into ad_product values (1, 'small', 0, 1)")
         .await;

@@ -85,14 +85,9 @@ async fn f11_an_ad_that_workers_die_with_is_rejected_alone_and_others_flow_all_t
 async fn f11_an_ad_that_kills_whoever_reads_it_is_rejected_unread() {
     let world = World::new(1).await;
     world
-        .app(
-            "create function read_for_ever() returns numeric language plpgsql as $$ \
-             begin perform pg_sleep(3600); return 1; end $$; \
-             create or replace view usage_sync.usage as \
-             select ad_id, product as line, null::text as contract, \
-             jsonb_build_object('Contract_Product__c', salesforce_id, 'Quantity__c', \
-             case ad_id when 13 then read_for_ever() else quantity end) as fields \
-             from ad_product join contract_product on contract_product.id = contract_product",
+        .reads_13_by(
+            "create function quantity_of_13() returns numeric language plpgsql as $$ \
+             begin perform pg_sleep(3600); return 1; end $$",
         )
         .await;
     world

@@ -76,6 +76,30 @@ impl World {
         }
     }
 
+    /// With one contract, and a daemon that has reported one ad.
+    pub(crate) async fn reporting() -> (Self, Daemon) {
+        let world = Self::new(1).await;
+        let daemon = world.daemon();
+        world
+            .app("insert into ad_product values (1, 'small', 0, 1)")
+            .await;
+        world.in_step().await;
+        (world, daemon)
+    }
+
+    /// Lets the view ask `quantity_of_13()`, which `function` creates.
+    pub(crate) async fn reads_13_by(&self, function: &'static str) {
+        self.app(function).await;
+        self.app(
+            "create or replace view usage_sync.usage as \
+             select ad_id, product as line, null::text as contract, \
+             jsonb_build_object('Contract_Product__c', salesforce_id, 'Quantity__c', \
+             case ad_id when 13 then quantity_of_13() else quantity end) as fields \
+             from ad_product join contract_product on contract_product.id = contract_product",
+        )
+        .await;
+    }
+
     /// What the daemon needs, with waits as short as a test wants them.
     pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
         let credentials = self.sandbox.credentials();

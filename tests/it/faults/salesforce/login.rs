@@ -28,12 +28,7 @@ async fn f32_tokens_that_die_under_load_cost_one_login_each_time() {
 
 #[tokio::test]
 async fn f32_a_token_that_is_refused_again_and_again_is_said_once_and_does_not_hammer() {
-    let world = World::new(1).await;
-    let daemon = world.daemon();
-    world
-        .app("insert into ad_product values (1, 'small', 0, 1)")
-        .await;
-    world.in_step().await;
+    let (world, daemon) = World::reporting().await;
     let storm = Effect::SessionExpired { all: true };
     world.sandbox.fault(fault("", "/composite", "", storm));
     let before = world.sandbox.stats().token_requests;
@@ -55,12 +50,7 @@ async fn f32_a_token_that_is_refused_again_and_again_is_said_once_and_does_not_h
 
 #[tokio::test]
 async fn f32_an_org_that_has_moved_is_found_with_the_next_token() {
-    let world = World::new(1).await;
-    let daemon = world.daemon();
-    world
-        .app("insert into ad_product values (1, 'small', 0, 1)")
-        .await;
-    world.in_step().await;
+    let (world, daemon) = World::reporting().await;
     let proxy = Proxy::in_front_of(world.sandbox.base_url()).await;
     let moved = json!({"instance_url": proxy.url()});
     world.sandbox.settings(&moved).expect("a setting");
@@ -78,12 +68,7 @@ async fn f32_an_org_that_has_moved_is_found_with_the_next_token() {
 
 /// A login that is refused while the daemon runs, and works again later.
 async fn login_refused(description: &str, remedy: &str) {
-    let world = World::new(1).await;
-    let daemon = world.daemon();
-    world
-        .app("insert into ad_product values (1, 'small', 0, 1)")
-        .await;
-    world.in_step().await;
+    let (world, daemon) = World::reporting().await;
     let refused = Effect::LoginRefused {
         error: String::from("invalid_grant"),
         description: description.to_owned(),
