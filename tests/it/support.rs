@@ -16,7 +16,7 @@ use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use usage_sync::local::{self, Postgres, PostgresOptions, Redis, RedisOptions};
 
-pub(crate) use daemon::Daemon;
+pub(crate) use daemon::{Daemon, memory};
 pub(crate) use proxy::{Mode, Proxy};
 pub(crate) use wait::{PATIENCE, wait_until};
 pub(crate) use world::{Usage, World};

@@ -1,14 +1,19 @@
 //! The process itself: killed, frozen, hanging, panicking, or with nobody who
 //! reads its log.
 
-use std::time::{Duration, Instant};
+#[cfg(feature = "failpoints")]
+use std::{io::Write as _, os::unix::process::ExitStatusExt as _};
+use std::{
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
 
 use tokio::time::sleep;
 use usage_sync::sandbox::{Effect, Plan};
 
 #[cfg(feature = "failpoints")]
 use crate::support::Daemon;
-use crate::support::{Mode, PATIENCE, Proxy, World, wait_until};
+use crate::support::{Mode, PATIENCE, Proxy, World, memory, wait_until};
 
 /// What the daemon promises, and the time that a busy machine takes to notice.
 const A_MINUTE: Duration = Duration::from_secs(75);
@@ -121,6 +126,28 @@ async fn f51_what_hangs_ends_the_process_within_a_minute() {
     assert!(healthy.is_running());
 }
 
+#[cfg(feature = "failpoints")]
+#[tokio::test]
+async fn f51_what_cannot_even_say_why_it_ends_is_ended_by_force() {
+    let world = World::new(1).await;
+    let (_unread, mut full) = std::io::pipe().expect("a pipe");
+    // As much as Linux has room for in a pipe: the next writer waits for ever.
+    full.write_all(&[b'.'; 64 << 10]).expect("it has room");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_usage-sync"));
+    command.arg("run").env_clear().envs(world.environment());
+    command.env("FAILPOINT", "JournalLoop:hang:2").stderr(full);
+    let mut stuck = Unread(command.stdout(Stdio::null()).spawn().expect("it runs"));
+
+    let mut status = None;
+    wait_until("the end of the process", A_MINUTE, async || {
+        status = stuck.0.try_wait().expect("it is our child");
+        status.is_some()
+    })
+    .await;
+
+    assert_eq!(status.and_then(|status| status.signal()), Some(6));
+}
+
 #[tokio::test]
 async fn f51_who_waits_or_was_frozen_is_no_zombie() {
     let world = World::new(1).await;
@@ -144,36 +171,39 @@ async fn f51_who_waits_or_was_frozen_is_no_zombie() {
     frozen.thaw();
     world.app("update ad_product set quantity = 2").await;
     world.in_step().await;
+    // Each is obeyed at a look of its own, and in between the watchdog looks, too.
+    for (command, said) in [("pause", "is paused"), ("resume", "was resumed")] {
+        world.command(&[command]).await;
+        for daemon in [&waiting, &frozen] {
+            daemon.logged(said).await;
+        }
+    }
 
     assert!(waiting.is_running(), "{}", waiting.log());
     assert!(frozen.is_running(), "{}", frozen.log());
 }
 
 /// The daemon with an output of the test's own, killed when this value goes.
-struct Unread(std::process::Child);
+struct Unread(Child);
 
 impl Unread {
     fn start(world: &World) -> Self {
-        let child = std::process::Command::new(env!("CARGO_BIN_EXE_usage-sync"))
+        let child = Command::new(env!("CARGO_BIN_EXE_usage-sync"))
             .arg("run")
             .env_clear()
             .envs(world.environment())
             .env("LOG_LEVEL", "info,sqlx=debug")
             .env("CAPTURE_POLL_INTERVAL", "5ms")
-            .stdin(std::process::Stdio::null())
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::null())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
             .spawn();
         Self(child.expect("the binary is there and may be run"))
     }
 
     /// Bytes of memory that are its own.
     fn memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()));
-        let status = status.expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        kilobytes.expect("Linux says how much") * 1024
+        memory(self.0.id(), "VmRSS:")
     }
 }
 

@@ -54,6 +54,11 @@ impl Daemon {
         self.child.id()
     }
 
+    /// The most bytes of memory that it ever had.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        memory(self.pid(), "VmHWM:")
+    }
+
     /// What it has printed, on both streams.
     pub(crate) fn log(&self) -> String {
         self.log.lock().expect("no reader panics").clone()
@@ -135,6 +140,14 @@ impl Drop for Daemon {
             eprintln!("--- log of the process ---\n{}", self.log());
         }
     }
+}
+
+/// Bytes of memory of a process: `VmRSS:` now, `VmHWM:` at most.
+pub(crate) fn memory(pid: u32, which: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix(which));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kilobytes.expect("Linux says how much") * 1024
 }
 
 fn collect(stream: impl Read + Send + 'static, log: &Arc<Mutex<String>>) -> thread::JoinHandle<()> {
