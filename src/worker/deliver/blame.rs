@@ -71,7 +71,7 @@ impl Delivery<'_> {
             };
             let places = of_ads(places, &[ad]);
             if known || taken {
-                self.blame(&places, error);
+                self.blame(&places, error, alone);
             } else if self.is_under_suspicion() {
                 let again = Refused::from(error).uncounted();
                 self.refuse(&places, &again);
@@ -82,11 +82,13 @@ impl Delivery<'_> {
         trouble.map_or(Ok(()), Err)
     }
 
-    /// One culprit, found: what is known of it.
-    fn blame(&mut self, places: &[Place], error: salesforce::Error) {
+    /// One culprit, found: what is known of it. What failed in one piece of a
+    /// call may have been the org's fault, mended before the next piece, so it is
+    /// tried once more by itself.
+    fn blame(&mut self, places: &[Place], error: salesforce::Error, alone: bool) {
         let answered = error.certainty() == Certainty::Answered;
         let refused = Refused::from(error);
-        let refused = if answered {
+        let refused = if answered && alone {
             refused.for_good()
         } else {
             refused.alone()
