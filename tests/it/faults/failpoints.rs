@@ -69,6 +69,16 @@ async fn f02_a_death_around_a_request_makes_nothing_double() {
     survive_each(REQUEST).await;
 }
 
+/// Then nothing but its intent tells what it may have made.
+#[tokio::test]
+async fn f02_what_the_app_took_back_from_a_dead_worker_leaves_nothing() {
+    for_each(
+        &[REQUEST, &[Point::RecordBegun, Point::Recording]].concat(),
+        survive_removal,
+    )
+    .await;
+}
+
 #[tokio::test]
 async fn f03_a_death_between_answer_and_queue_makes_nothing_double() {
     survive_each(RECORD).await;
@@ -127,16 +137,7 @@ async fn f41_a_death_in_the_middle_of_a_move_counts_each_unit_once() {
         &[Point::FenceCommitted, Point::Recording, Point::Recorded],
     ]
     .concat();
-    let work = async {
-        let mut moves = JoinSet::new();
-        for point in points {
-            moves.spawn_local(survive_move(point));
-        }
-        while let Some(one) = moves.join_next().await {
-            one.expect("it survives");
-        }
-    };
-    LocalSet::new().run_until(work).await;
+    for_each(&points, survive_move).await;
 }
 
 /// From one contract to the other: some as they are, some under another line,
@@ -146,6 +147,32 @@ const MOVE: &str = "begin; update ad_product set contract_product = 1 where ad_i
     insert into ad_product select n, 'large', 1, 1 from generate_series(6, 10) n; commit";
 
 async fn survive_move(point: Point) {
+    let world = reported().await;
+    die_at(&world, point, MOVE).await;
+    let _other = start(&world, "");
+    world.in_step().await;
+
+    let consumed = (world.consumed(0), world.consumed(1));
+    assert_eq!(consumed, (Some(0.0), Some(10.0)), "{point:?}");
+}
+
+/// New ads, and others that take two kinds of change.
+const CREATE_MORE: &str = "begin; delete from ad_product; \
+    insert into ad_product select n, 'large', 1, 1 from generate_series(1, 20) n; commit";
+
+async fn survive_removal(point: Point) {
+    let world = reported().await;
+    die_at(&world, point, CREATE_MORE).await;
+    world.app("delete from ad_product").await;
+    let _other = start(&world, "");
+    world.in_step().await;
+
+    let unknown = world.sandbox.records("Usage__c").expect("records");
+    assert!(unknown.is_empty(), "{point:?}: {unknown:?}");
+}
+
+/// A world whose daemon has reported ten ads and is gone.
+async fn reported() -> World {
     let world = World::new(2).await;
     world
         .app("insert into ad_product select n, 'small', 0, 1 from generate_series(1, 10) n")
@@ -154,16 +181,17 @@ async fn survive_move(point: Point) {
     world.in_step().await;
     reporter.sigterm();
     assert!(reporter.ended().await.success());
+    world
+}
 
-    let mut mover = start(&world, &format!("{point:?}:kill:1"));
-    world.app(MOVE).await;
+/// A daemon dies of what the app does.
+async fn die_at(world: &World, point: Point, change: &'static str) {
+    let mut dying = start(world, &format!("{point:?}:kill:1"));
+    world.app(change).await;
     let what = format!("a death at {point:?}");
-    wait_until(&what, PATIENCE, async || !mover.is_running()).await;
-    let _other = start(&world, "");
-    world.in_step().await;
-
-    let consumed = (world.consumed(0), world.consumed(1));
-    assert_eq!(consumed, (Some(0.0), Some(10.0)), "{point:?}");
+    wait_until(&what, PATIENCE, async || !dying.is_running()).await;
+    let status = dying.ended().await;
+    assert_eq!(status.signal(), Some(6), "{point:?}\n{}", dying.log());
 }
 
 #[test]
@@ -185,12 +213,16 @@ fn f01_every_fail_point_is_one_at_which_something_dies() {
     }
 }
 
-/// All points at once: most of the time is waiting for leases to end.
 async fn survive_each(points: &[Point]) {
+    for_each(points, survive).await;
+}
+
+/// All points at once: most of the time is waiting for leases to end.
+async fn for_each<F: Future<Output = ()> + 'static>(points: &[Point], story: fn(Point) -> F) {
     let work = async {
         let mut lives = JoinSet::new();
         for point in points {
-            lives.spawn_local(survive(*point));
+            lives.spawn_local(story(*point));
         }
         while let Some(life) = lives.join_next().await {
             life.expect("it survives");

@@ -365,7 +365,7 @@ async fn f28_a_request_that_failed_as_a_whole_is_expected_though_its_halves_succ
         let _daemon = stage.daemon();
         stage
             .is_struck(
-                "insert into ad_product values (1, 'small', 0, 1), (1, 'large', 0, 1)",
+                "insert into ad_product select n, 'small', 0, 1 from generate_series(1, 4) n",
                 POST,
                 Effect::Error {
                     status: 500,
@@ -375,6 +375,7 @@ async fn f28_a_request_that_failed_as_a_whole_is_expected_though_its_halves_succ
             )
             .await;
         stage.world.in_step().await;
+        assert_eq!(stage.noted().await, 4);
 
         stage.everything_is_made_good().await;
     })

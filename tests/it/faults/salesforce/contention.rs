@@ -11,16 +11,14 @@ use crate::support::{PATIENCE, World, wait_until};
 #[tokio::test]
 async fn f29_a_record_that_another_request_has_just_made_is_taken_over() {
     let world = World::new(1).await;
-    let words = "duplicate value found: External_Id__c duplicates value on record with id: a01xx0000004GxDAAU";
-    let mut twice = fault(
-        "POST",
-        "/composite",
-        "",
-        refusal("DUPLICATE_VALUE", words, &[]),
-    );
-    twice.processed = true;
-    twice.times = Some(1);
-    world.sandbox.fault(twice);
+    for ad in 1..=30 {
+        let record = json!({
+            "External_Id__c": format!("{ad}:small"),
+            "Contract_Product__c": world.products[0].1,
+            "Quantity__c": 99,
+        });
+        world.sandbox.seed("Usage__c", &record).expect("a record");
+    }
     let daemon = world.daemon();
 
     world

@@ -36,6 +36,7 @@ async fn one_culprit(effect: Effect, settings: &[(&'static str, &str)]) {
             .unwrap_or_default()
             .contains("given up after 6 tries")
     );
+    daemon.logged("ad rejected").await;
     let log = daemon.log();
     assert_eq!(complaints(&log), 1, "{log}");
     world.sandbox.clear_faults();

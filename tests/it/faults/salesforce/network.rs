@@ -37,6 +37,12 @@ async fn f31_a_mixed_answer_that_is_cut_is_sorted_out_record_by_record() {
         .await;
 
         assert_eq!(world.sandbox.fault_hits(cut), 1);
+        // None of its rows is believed before it was read back.
+        let doubted: i64 = sqlx::query_scalar("select count(*) from usage_sync.landing")
+            .fetch_one(&world.pool)
+            .await
+            .expect("the ledger can be read");
+        assert_eq!(doubted, 50);
         let states: Vec<(String, i64)> =
             sqlx::query_as("select state, count(*) from usage_sync.ad group by 1 order by 1")
                 .fetch_all(&world.pool)
@@ -64,8 +70,8 @@ async fn f37_answers_without_end_or_measure_are_given_up() {
         let mut fault = fault("POST", "/composite", "", effect);
         fault.times = Some(2);
         let fault = world.sandbox.fault(fault);
-        let _daemon = world.daemon_with(&[
-            ("SALESFORCE_TIMEOUT", "1s"),
+        let daemon = world.daemon_with(&[
+            ("SALESFORCE_TIMEOUT", "10s"),
             ("SALESFORCE_CONNECT_TIMEOUT", "900ms"),
             ("SALESFORCE_READ_TIMEOUT", "900ms"),
         ]);
@@ -77,6 +83,9 @@ async fn f37_answers_without_end_or_measure_are_given_up() {
 
         assert!(world.sandbox.fault_hits(fault) >= 1);
         assert_eq!(world.sandbox.stats().records.created, 20);
+        // What comes without end is cut off, however long there is time for it.
+        let peak = daemon.peak_memory();
+        assert!(peak < 80 << 20, "{peak} bytes");
     }
 }
 
