@@ -241,7 +241,10 @@ async fn f48_out_of_connections_is_said_with_its_cause_and_ends_by_itself() {
     daemon.logged(waiting).await;
     let log = daemon.log();
     let said = log.lines().find(|line| line.contains(waiting));
-    assert!(said.is_some_and(|said| said.contains("too many clients")), "{log}");
+    assert!(
+        said.is_some_and(|said| said.contains("too many clients")),
+        "{log}"
+    );
     let (code, said) = world.command(&["status"]).await;
     assert_eq!(code, 69);
     assert!(

@@ -50,7 +50,10 @@ async fn broken_and_mended(broken: &Value, mended: &Value, remedy: &str) {
     let said = said.unwrap_or_default();
     assert!(said.contains(remedy), "{said}");
     let (_, words) = said.split_once("remedy=").expect("a remedy");
-    assert!(words.starts_with("\"") && !words.starts_with("\"\""), "{said}");
+    assert!(
+        words.starts_with("\"") && !words.starts_with("\"\""),
+        "{said}"
+    );
 }
 
 /// Tries of a request that is refused lie ever further apart. A trial takes at

@@ -71,7 +71,7 @@ async fn f37_answers_without_end_or_measure_are_given_up() {
         fault.times = Some(2);
         let fault = world.sandbox.fault(fault);
         let daemon = world.daemon_with(&[
-            ("SALESFORCE_TIMEOUT", "10s"),
+            ("SALESFORCE_TIMEOUT", "30s"),
             ("SALESFORCE_CONNECT_TIMEOUT", "900ms"),
             ("SALESFORCE_READ_TIMEOUT", "900ms"),
         ]);

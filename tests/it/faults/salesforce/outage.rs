@@ -136,11 +136,14 @@ async fn f35_a_page_with_status_503_is_an_outage_without_a_tight_loop() {
 
 #[tokio::test]
 async fn f35_a_code_with_status_500_for_all_is_an_outage_without_a_tight_loop() {
-    no_tight_loop(Effect::Error {
-        status: 500,
-        code: String::from("UNKNOWN_EXCEPTION"),
-        message: String::from("ErrorId: 1"),
-    }, 4)
+    no_tight_loop(
+        Effect::Error {
+            status: 500,
+            code: String::from("UNKNOWN_EXCEPTION"),
+            message: String::from("ErrorId: 1"),
+        },
+        4,
+    )
     .await;
 }
 
