@@ -132,7 +132,7 @@ async fn f51_what_cannot_even_say_why_it_ends_is_ended_by_force() {
     let world = World::new(1).await;
     let (_unread, mut full) = std::io::pipe().expect("a pipe");
     // As much as Linux has room for in a pipe: the next writer waits for ever.
-    full.write_all(&[b'.'; 64 << 10]).expect("it has room");
+    full.write_all(&vec![b'.'; 64 << 10]).expect("it has room");
     let mut command = Command::new(env!("CARGO_BIN_EXE_usage-sync"));
     command.arg("run").env_clear().envs(world.environment());
     command.env("FAILPOINT", "JournalLoop:hang:2").stderr(full);

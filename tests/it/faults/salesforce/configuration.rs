@@ -51,7 +51,7 @@ async fn broken_and_mended(broken: &Value, mended: &Value, remedy: &str) {
     assert!(said.contains(remedy), "{said}");
     let (_, words) = said.split_once("remedy=").expect("a remedy");
     assert!(
-        words.starts_with("\"") && !words.starts_with("\"\""),
+        words.starts_with('"') && !words.starts_with("\"\""),
         "{said}"
     );
 }
