@@ -49,6 +49,7 @@ pub struct Intent {
 pub struct Fence {
     transaction: Pg,
     ads: Vec<AdInHand>,
+    resting: Vec<String>,
 }
 
 type ReadRow = (
@@ -61,9 +62,9 @@ type ReadRow = (
     Option<String>,
 );
 
-/// Ad, version, token, attempts, suspicions, alone, and whether its hand before
-/// this one never came back.
-type FencedRow = (String, i64, i64, i32, i32, bool, bool);
+/// Ad, version, token, attempts, suspicions, alone, whether its hand before
+/// this one never came back, and whether it rests.
+type FencedRow = (String, i64, i64, i32, i32, bool, bool, bool);
 
 impl Ledger {
     /// Fences and reads the ads that are known here. Nothing is durable
@@ -76,9 +77,12 @@ impl Ledger {
             .fetch_all(&mut *transaction)
             .await?;
         failpoint::at(Point::FenceTaken).await;
+        let (resting, fenced): (Vec<FencedRow>, Vec<FencedRow>) =
+            fenced.into_iter().partition(|(.., rests)| *rests);
+        let resting = resting.into_iter().map(|(ad_id, ..)| ad_id).collect();
         let orphans: Vec<&str> = fenced
             .iter()
-            .filter(|(.., overtaken)| *overtaken)
+            .filter(|(.., overtaken, _)| *overtaken)
             .map(|(ad_id, ..)| ad_id.as_str())
             .collect();
         if !orphans.is_empty() {
@@ -104,7 +108,7 @@ impl Ledger {
 
         let mut ads: HashMap<String, AdInHand> = fenced
             .into_iter()
-            .map(|(ad_id, version, token, attempts, suspicions, alone, _)| {
+            .map(|(ad_id, version, token, attempts, suspicions, alone, ..)| {
                 let ad = AdInHand {
                     ad_id: ad_id.clone(),
                     version,
@@ -126,6 +130,7 @@ impl Ledger {
         Ok(Fence {
             transaction,
             ads: ads.into_values().collect(),
+            resting,
         })
     }
 
@@ -151,6 +156,11 @@ impl Fence {
     /// Takes the ads that were read out of the fence.
     pub fn take_ads(&mut self) -> Vec<AdInHand> {
         std::mem::take(&mut self.ads)
+    }
+
+    /// The ads that are rejected as they stand: nothing is to be sent of them yet.
+    pub fn resting(&self) -> &[String] {
+        &self.resting
     }
 
     /// Which ad each of these external ids belongs to, as far as the ledger knows.

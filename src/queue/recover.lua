@@ -31,13 +31,27 @@ for _, id in ipairs(due) do
     end
 end
 
--- With an empty list the set holds nothing but suspects and ids in hand.
-local lost, put_aside = 0, redis.call('ZCARD', suspects)
-local in_hand = redis.call('ZCARD', claimed)
-if redis.call('LLEN', queue) == 0 and redis.call('SCARD', queued) > in_hand + put_aside then
-    local room = tonumber(ARGV[2]) - in_hand - redis.call('ZCARD', retry) - put_aside
+-- The set holds what stands in the list, suspects, and ids in hand that changed
+-- meanwhile. If it holds more, the list has lost something; only then is the
+-- whole of it looked through.
+local lost, put_aside, length = 0, redis.call('ZCARD', suspects), redis.call('LLEN', queue)
+local surplus = redis.call('SCARD', queued) - length - put_aside
+if surplus > 0 then
+    for _, id in ipairs(redis.call('ZRANGE', claimed, 0, -1)) do
+        surplus = surplus - redis.call('SISMEMBER', queued, id)
+    end
+end
+if surplus > 0 then
+    local waits = {}
+    for _, id in ipairs(redis.call('LRANGE', queue, 0, -1)) do
+        waits[id] = true
+    end
+    local room = tonumber(ARGV[2]) - length - put_aside
+        - redis.call('ZCARD', claimed) - redis.call('ZCARD', retry)
     for _, id in ipairs(redis.call('SMEMBERS', queued)) do
-        if not redis.call('ZSCORE', claimed, id) and not redis.call('ZSCORE', suspects, id) then
+        if not waits[id] and not redis.call('ZSCORE', claimed, id)
+            and not redis.call('ZSCORE', suspects, id)
+        then
             if lost < room then
                 redis.call('RPUSH', queue, id)
             else

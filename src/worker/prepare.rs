@@ -145,6 +145,7 @@ async fn parcels_of(
     let used = context.place.highest_used();
     let mut fence = context.ledger.fence(ids).await?;
     let ads = fence.take_ads();
+    let resting = fence.resting().to_vec();
     if ads.iter().any(|ad| !ad.wanted.is_empty()) {
         view::works(context).await;
     }
@@ -158,7 +159,8 @@ async fn parcels_of(
         return Err(Error::OldToken);
     }
     let newest = ads.iter().map(|ad| ad.token).max().unwrap_or(0);
-    let known: HashSet<&str> = ads.iter().map(|ad| ad.ad_id.as_str()).collect();
+    let in_hand = ads.iter().map(|ad| ad.ad_id.as_str());
+    let known: HashSet<&str> = in_hand.chain(resting.iter().map(String::as_str)).collect();
     let strangers: Vec<String> = ids
         .iter()
         .filter(|id| !known.contains(id.as_str()))
@@ -179,6 +181,9 @@ async fn parcels_of(
     fence.commit().await?;
     context.place.used(newest);
 
+    if !resting.is_empty() {
+        hand.done(&resting).await?;
+    }
     if !settled.is_empty() {
         context.settle(hand, None, &settled, None).await?;
     }

@@ -34,6 +34,27 @@ async fn ids_come_back_when_redis_has_lost_the_list_alone() {
 }
 
 #[tokio::test]
+async fn ids_that_the_list_lost_come_back_also_while_others_stand_in_it_and_in_hands() {
+    let Bench {
+        server: _server,
+        queue,
+        mut other,
+    } = bench().await;
+    queue.enqueue(&ids(["in hand", "marked"])).await.unwrap();
+    let hand = taken(&queue, 2).await.unwrap();
+    queue.enqueue(&ids(["lost", "marked"])).await.unwrap();
+    () = other.del("{usage-sync}:queue").await.unwrap();
+    queue.enqueue(&ids(["later"])).await.unwrap();
+
+    assert_eq!(queue.recover().await.unwrap().lost, 1);
+    assert_eq!(queue.recover().await.unwrap().lost, 0);
+
+    assert_eq!(claimed(&queue, 10).await, ["later", "lost"]);
+    queue.done(&hand, &hand.ids).await.unwrap();
+    assert_eq!(claimed(&queue, 10).await, ["marked"]);
+}
+
+#[tokio::test]
 async fn ids_that_come_back_take_no_more_room_than_there_is() {
     let Bench {
         server: _server,

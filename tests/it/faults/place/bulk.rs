@@ -3,6 +3,7 @@
 
 use usage_sync::sandbox::{Effect, Plan};
 
+use super::super::redis::tell;
 use crate::support::{Daemon, PATIENCE, World, wait_until};
 
 #[tokio::test]
@@ -97,6 +98,45 @@ async fn f46_a_retry_of_all_rejected_ads_returns_each_to_rejected_once() {
     assert!(calls <= 40, "{calls} calls for {ADS} ads");
     let lines = daemon.log().matches("ad rejected").count();
     assert!(lines <= 80, "{lines} lines for two times {ADS} ads");
+}
+
+/// As a sweep does that read it as pending the moment before.
+#[tokio::test]
+async fn f46_a_rejected_ad_that_is_queued_once_too_often_is_not_sent_again() {
+    let world = World::new(1).await;
+    world.sandbox.fault(Plan {
+        path: Some(String::from("/composite")),
+        ..Plan::always(Effect::RecordError {
+            code: String::from("FIELD_CUSTOM_VALIDATION_EXCEPTION"),
+            message: String::from("the quantity is not plausible"),
+            fields: Vec::new(),
+            external_ids: Vec::new(),
+            every_row: 0,
+        })
+    });
+    let _daemon = world.daemon();
+    world
+        .app("insert into ad_product values (1, 'small', 0, 1)")
+        .await;
+    settled(&world, 1).await;
+    let calls = world.sandbox.stats().api_calls;
+
+    let _: usize = tell(&world, &["RPUSH", "{usage-sync}:queue", "1"]).await;
+    wait_until("it to be looked at and put down", PATIENCE, async || {
+        let ready: usize = tell(&world, &["LLEN", "{usage-sync}:queue"]).await;
+        let claimed: usize = tell(&world, &["ZCARD", "{usage-sync}:claimed"]).await;
+        ready + claimed == 0
+    })
+    .await;
+
+    assert_eq!(world.sandbox.stats().api_calls, calls);
+    assert_eq!(journal(&world).await, 1);
+    let (exit, _) = world.command(&["retry", "1"]).await;
+    assert_eq!(exit, 0);
+    wait_until("another refusal", PATIENCE, async || {
+        journal(&world).await == 2
+    })
+    .await;
 }
 
 async fn settled(world: &World, ads: i64) {
