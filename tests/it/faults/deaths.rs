@@ -47,7 +47,9 @@ async fn f11_an_ad_that_workers_die_with_is_rejected_alone_and_others_flow_all_t
     world
         .app("insert into ad_product select n, 'small', 0, 1 from generate_series(10, 15) n")
         .await;
-    let mut daemon = world.daemon();
+    // The next one has time to start and to report another ad of the same
+    // contract before it takes over what this one leaves behind.
+    let mut daemon = world.daemon_with(&[("QUEUE_LEASE", "12s")]);
 
     daemon = die_sending(&world, daemon, plan, 0).await;
     world
@@ -94,24 +96,31 @@ async fn f11_an_ad_that_kills_whoever_reads_it_is_rejected_unread() {
         .app("insert into ad_product values (12, 'small', 0, 1), (13, 'small', 0, 1)")
         .await;
 
+    let readers = async || -> Vec<i32> {
+        sqlx::query_scalar("select pid from pg_stat_activity where wait_event = 'PgSleep'")
+            .fetch_all(&world.pool)
+            .await
+            .expect("it can be asked")
+    };
     for _ in 0..4 {
         let daemon = world.daemon();
         wait_until("the ad 13 to be read", PATIENCE, async || {
-            // The death of its client is nothing that a sleeping query sees.
-            let read = "select pid from pg_stat_activity where wait_event = 'PgSleep'";
-            let reader: Option<i32> = sqlx::query_scalar(read)
-                .fetch_optional(&world.pool)
-                .await
-                .expect("it can be asked");
-            if reader.is_some() {
-                daemon.kill_9();
+            !readers().await.is_empty()
+        })
+        .await;
+        daemon.kill_9();
+        // The death of its client is nothing that a sleeping query sees, and the
+        // next worker's must not be mistaken for it.
+        wait_until("the query to end", PATIENCE, async || {
+            let readers = readers().await;
+            for reader in &readers {
                 sqlx::query("select pg_terminate_backend($1)")
                     .bind(reader)
                     .execute(&world.pool)
                     .await
                     .expect("it can be ended");
             }
-            reader.is_some()
+            readers.is_empty()
         })
         .await;
     }
