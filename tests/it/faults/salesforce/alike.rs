@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tokio::time::sleep;
 
 use super::{fault, refusal};
 use crate::support::{PATIENCE, World, wait_until};
@@ -100,11 +101,15 @@ async fn f38_two_ads_whose_changes_are_refused_alike_do_not_come_before_a_new_on
         .await;
     is_reported_soon(&world, "16").await;
 
-    world
-        .app("update ad_product set quantity = 3 where ad_id = 15")
-        .await;
-    world.ad_is("13", "rejected").await;
-    world.ad_is("14", "rejected").await;
+    // A change of another ad tells, once it is tried together with them.
+    wait_until("both to be rejected", PATIENCE * 2, async || {
+        world
+            .app("update ad_product set quantity = quantity + 1 where ad_id = 15")
+            .await;
+        sleep(Duration::from_secs(1)).await;
+        world.status("13").await.0 == "rejected" && world.status("14").await.0 == "rejected"
+    })
+    .await;
     is_reported_soon(&world, "15").await;
     let log = daemon.log();
     assert_eq!(log.matches(REFUSES).count(), 1, "{log}");
