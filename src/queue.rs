@@ -337,18 +337,33 @@ impl Queue {
         invocation: impl Fn() -> redis::ScriptInvocation<'a>,
     ) -> Result<T, Error> {
         let mut connection = self.connection.clone();
-        let first = invocation().invoke_async(&mut connection).await;
+        let first = invoke(&invocation(), &mut connection).await;
         let answer = match first {
-            Err(error) if error.is_io_error() || is_forgotten(&error) => {
-                invocation().invoke_async(&mut connection).await
-            }
+            Err(error) if error.is_io_error() => invoke(&invocation(), &mut connection).await,
             answer => answer,
         };
         answer.map_err(|source| Error::Command { operation, source })
     }
 }
 
-/// The script was sent and forgotten again before it ran.
+/// A script may be forgotten between being sent and being run, and then nothing
+/// was done: it is sent again, so many times.
+const FORGOTTEN: usize = 5;
+
+/// Runs a script, whether Redis still knows it or not.
+async fn invoke<T: redis::FromRedisValue>(
+    call: &redis::ScriptInvocation<'_>,
+    connection: &mut Link,
+) -> redis::RedisResult<T> {
+    for _ in 0..FORGOTTEN {
+        match call.invoke_async(connection).await {
+            Err(error) if is_forgotten(&error) => {}
+            answer => return answer,
+        }
+    }
+    call.invoke_async(connection).await
+}
+
 fn is_forgotten(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }

@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Error, Queue, is_forgotten, millis};
+use super::{Error, Queue, invoke, millis};
 
 /// An ad that this many workers died with is handled alone; if one more dies,
 /// nobody else can have been the cause.
@@ -181,12 +181,9 @@ impl Queue {
         call: redis::ScriptInvocation<'_>,
     ) -> Result<Vec<Vec<u8>>, Error> {
         let mut connection = self.connection.clone();
-        let first = call.invoke_async(&mut connection).await;
-        let answer = match first {
-            Err(error) if is_forgotten(&error) => call.invoke_async(&mut connection).await,
-            answer => answer,
-        };
-        answer.map_err(|source| Error::Command { operation, source })
+        invoke(&call, &mut connection)
+            .await
+            .map_err(|source| Error::Command { operation, source })
     }
 }
 
