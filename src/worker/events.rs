@@ -194,10 +194,12 @@ impl Worker {
     /// Where the probe cannot tell whether it is over, and another daemon has
     /// reported what waited, the org itself is asked.
     fn nothing_to_try(&mut self, trial: bool, now: Instant) {
-        if trial && self.gate.needs_a_call() {
+        if !trial {
+            return;
+        }
+        if self.gate.nothing_to_try(now) {
             self.describe();
-        } else if trial {
-            self.gate.nothing_to_try(now);
+        } else {
             self.context.metrics.salesforce.set(self.gate.is_up());
         }
     }

@@ -171,23 +171,19 @@ impl Gate {
         }
     }
 
-    /// Whether it takes a call to find out that it is over: a probe, which is
-    /// none, tells of an outage only.
-    pub fn needs_a_call(&self) -> bool {
-        self.closed_for()
-            .is_some_and(|cause| cause != Cause::Outage)
-    }
-
     /// The trial found nothing to send. After an outage the probe's answer is
-    /// then all there is to know; of the other causes a probe tells nothing.
-    pub fn nothing_to_try(&mut self, now: Instant) {
+    /// then all there is to know; of the other causes a probe, which costs no
+    /// call, tells nothing. Answers whether a call has to be the trial.
+    pub fn nothing_to_try(&mut self, now: Instant) -> bool {
         match &self.state {
-            State::Closed(closed)
-                if closed.next == Next::Trying && closed.cause == Cause::Outage =>
-            {
-                self.succeeded(Sent::Probe, now);
+            State::Closed(closed) if closed.next == Next::Trying => {
+                let is_told = closed.cause == Cause::Outage;
+                if is_told {
+                    self.succeeded(Sent::Probe, now);
+                }
+                !is_told
             }
-            State::Closed(_) | State::Open => self.trial_postponed(),
+            State::Closed(_) | State::Open => false,
         }
     }
 

@@ -111,17 +111,21 @@ fn closed_for(cause: Cause, now: Instant) -> Gate {
 fn an_outage_is_over_when_the_probe_is_answered_and_nothing_waits() {
     let now = Instant::now();
     let mut gate = closed_for(Cause::Outage, now);
-    gate.nothing_to_try(now);
+    assert!(!gate.nothing_to_try(now));
     assert_eq!(gate.permit(now), Permit::Full);
 }
 
 #[test]
-fn what_a_probe_cannot_tell_waits_for_a_trial() {
+fn what_a_probe_cannot_tell_takes_a_call_where_nothing_waits() {
     let now = Instant::now();
     for cause in [Cause::DailyLimit, Cause::Configuration] {
         let mut gate = closed_for(cause, now);
-        gate.nothing_to_try(now);
-        assert_eq!(gate.permit(now), Permit::Trial);
+        assert!(gate.nothing_to_try(now));
+        // The call is the trial.
+        assert_eq!(gate.permit(now), Permit::Pending);
+        gate.succeeded(Sent::Trial, now);
+        assert_eq!(gate.permit(now), Permit::Full);
+        assert!(!gate.nothing_to_try(now), "it is open");
     }
 }
 

@@ -66,11 +66,8 @@ async fn f45_a_backfill_among_live_edits_goes_on_after_a_restart_without_a_stale
     drop(daemon);
 }
 
-#[tokio::test]
-async fn f46_a_retry_of_all_rejected_ads_returns_each_to_rejected_once() {
-    const ADS: i64 = 2000;
-    let world = World::new(4).await;
-    let refused = Plan {
+fn every_record_is_refused() -> Plan {
+    Plan {
         path: Some(String::from("/composite")),
         ..Plan::always(Effect::RecordError {
             code: String::from("FIELD_CUSTOM_VALIDATION_EXCEPTION"),
@@ -79,8 +76,14 @@ async fn f46_a_retry_of_all_rejected_ads_returns_each_to_rejected_once() {
             external_ids: Vec::new(),
             every_row: 0,
         })
-    };
-    world.sandbox.fault(refused);
+    }
+}
+
+#[tokio::test]
+async fn f46_a_retry_of_all_rejected_ads_returns_each_to_rejected_once() {
+    const ADS: i64 = 2000;
+    let world = World::new(4).await;
+    world.sandbox.fault(every_record_is_refused());
     let daemon = world.daemon();
     world
         .app("insert into ad_product select n, 'small', n % 4, 1 from generate_series(1, 2000) n")
@@ -104,16 +107,7 @@ async fn f46_a_retry_of_all_rejected_ads_returns_each_to_rejected_once() {
 #[tokio::test]
 async fn f46_a_rejected_ad_that_is_queued_once_too_often_is_not_sent_again() {
     let world = World::new(1).await;
-    world.sandbox.fault(Plan {
-        path: Some(String::from("/composite")),
-        ..Plan::always(Effect::RecordError {
-            code: String::from("FIELD_CUSTOM_VALIDATION_EXCEPTION"),
-            message: String::from("the quantity is not plausible"),
-            fields: Vec::new(),
-            external_ids: Vec::new(),
-            every_row: 0,
-        })
-    });
+    world.sandbox.fault(every_record_is_refused());
     let _daemon = world.daemon();
     world
         .app("insert into ad_product values (1, 'small', 0, 1)")
