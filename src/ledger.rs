@@ -177,6 +177,10 @@ impl Ledger {
 
     async fn prune_batch(&self, retention: Duration) -> Result<u64, Error> {
         let mut transaction = self.begin(BEGIN).await?;
+        // The journal refuses it to everybody else.
+        postgres::query("set local usage_sync.retention to 'on'")
+            .execute(&mut *transaction)
+            .await?;
         let batch = postgres::query(include_str!("ledger/prune.sql"))
             .bind(retention.as_secs_f64())
             .bind(PRUNE_BATCH)

@@ -20,6 +20,8 @@ struct Line<'a> {
     action: &'static str,
     answer: &'a Answer,
     operation: Option<&'a Operation>,
+    /// None where a withdrawal was refused: nothing was wanted there.
+    fields: Option<&'a str>,
     salesforce_id: Option<&'a str>,
     reason: Option<(&'a str, &'a str)>,
 }
@@ -81,7 +83,7 @@ async fn insert(
         .bind(optional(|line| line.salesforce_id))
         .bind(number(|line| line.answer.version))
         .bind(number(|line| line.answer.token))
-        .bind(optional(|line| line.operation.map(|o| o.fields.as_str())))
+        .bind(optional(|line| line.fields))
         .bind(optional(|line| line.reason.map(|(code, _)| code)))
         .bind(optional(|line| line.reason.map(|(_, message)| message)))
         .execute(&mut **transaction)
@@ -109,6 +111,7 @@ fn lines(answer: &Answer) -> Vec<Line<'_>> {
                 },
                 answer,
                 operation: Some(operation),
+                fields: Some(&operation.fields),
                 salesforce_id: id.as_deref(),
                 reason: None,
             }),
@@ -116,6 +119,8 @@ fn lines(answer: &Answer) -> Vec<Line<'_>> {
                 action: "reject",
                 answer,
                 operation: Some(operation),
+                fields: Some(operation.fields.as_str())
+                    .filter(|_| operation.action != Action::Withdraw),
                 salesforce_id: operation.salesforce_id.as_deref(),
                 reason: Some((code, message)),
             }),
@@ -127,6 +132,7 @@ fn lines(answer: &Answer) -> Vec<Line<'_>> {
             action: "reject",
             answer,
             operation: None,
+            fields: None,
             salesforce_id: None,
             reason: rejected,
         });

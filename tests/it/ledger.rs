@@ -4,6 +4,7 @@
 mod doubt;
 mod journal;
 mod landing;
+mod seen;
 mod status;
 
 use std::time::Duration;

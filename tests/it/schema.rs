@@ -40,7 +40,7 @@ pub(crate) async fn try_sql(pool: &PgPool, statements: &str) -> Result<(), sqlx:
 }
 
 /// The SQLSTATE with which a statement fails.
-async fn refusal(pool: &PgPool, statements: &str) -> String {
+pub(crate) async fn refusal(pool: &PgPool, statements: &str) -> String {
     let error = try_sql(pool, statements)
         .await
         .expect_err(&format!("{statements} is to be refused"));

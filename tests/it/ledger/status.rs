@@ -276,7 +276,8 @@ async fn the_journal_is_pruned_by_age_and_nothing_else_is() {
         .await;
     sql(
         &bench.app,
-        "update usage_sync.journal set at = now() - interval '10 days';
+        "begin; set local session_replication_role to replica;
+         update usage_sync.journal set at = now() - interval '10 days'; commit;
          insert into usage_sync.journal (at, action, ad_id, version, token)
          select now() - interval '5 days', 'reject', 'x', 1, 1 from generate_series(1, 25000)",
     )
