@@ -13,16 +13,19 @@ mod connect;
 mod demo;
 mod exit;
 mod failure;
+mod history;
 mod migrate;
 mod pause;
 mod progress;
 mod rebase;
+mod rejected;
 mod resume;
 mod retry;
 mod run;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod status;
+mod table;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;
@@ -98,6 +101,14 @@ async fn dispatch(command: Command, shutdown: Shutdown) -> Result<Exit, Failure>
         Command::Retry(args) => {
             let (settings, _telemetry) = ready(Output::Stderr)?;
             retry::run(&settings, &args).await
+        }
+        Command::History(args) => {
+            let (settings, _telemetry) = ready(Output::Stderr)?;
+            history::run(&settings, &args).await
+        }
+        Command::Rejected(args) => {
+            let (settings, _telemetry) = ready(Output::Stderr)?;
+            rejected::run(&settings, &args).await
         }
         Command::Backfill(args) => {
             let (settings, _telemetry) = ready(Output::Stderr)?;

@@ -10,9 +10,11 @@
 //!
 //! Lock order, everywhere: ads by id, then intents, then records, then landings.
 
+mod causes;
 mod doubt;
 mod error;
 mod fence;
+pub mod history;
 mod journal;
 mod landing;
 mod record;
@@ -22,6 +24,7 @@ use std::{io, time::Duration};
 
 use sqlx::{PgPool, Postgres, Transaction};
 
+pub use causes::{Cause, causes};
 pub use error::Error;
 pub(crate) use fence::hold;
 pub use fence::{AdInHand, Fence, Intent};

@@ -4,8 +4,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use time::Date;
+use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
+use time::{Date, OffsetDateTime};
 
 use super::Exit;
 
@@ -106,6 +107,26 @@ Examples:
   usage-sync retry --rejected         every ad that Salesforce has rejected")]
     Retry(RetryArgs),
 
+    /// Show what was reported of an ad, or what was billed on a contract at a moment
+    #[command(after_help = "\
+Examples:
+  usage-sync history 42                              all that was reported of this ad
+  usage-sync history 42 --json                       for a program
+  usage-sync history --contract 00000101             what stands on this contract now
+  usage-sync history --contract 00000101 --at 2026-11-01T00:00:00Z --csv
+                                                     what stood when the month began
+
+A contract is named by its id or its number. Times are UTC. A line for each
+record, with tabs between where the answer is no terminal.")]
+    History(HistoryArgs),
+
+    /// Show the rejected ads, grouped by what they are rejected for
+    #[command(after_help = "\
+Examples:
+  usage-sync rejected                 each cause with its ads, and one of them
+  usage-sync rejected --json          for a program")]
+    Rejected(RejectedArgs),
+
     /// Enqueue ads that existed before installation, or all after a new mapping
     #[command(after_help = "\
 Examples:
@@ -144,9 +165,13 @@ impl Command {
             #[cfg(feature = "sandbox")]
             Self::Demo(_) | Self::Sandbox(_) => true,
             Self::Status(args) => args.watch,
-            Self::Migrate | Self::Check(_) | Self::Retry(_) | Self::Pause(_) | Self::Resume => {
-                false
-            }
+            Self::Migrate
+            | Self::Check(_)
+            | Self::History(_)
+            | Self::Rejected(_)
+            | Self::Retry(_)
+            | Self::Pause(_)
+            | Self::Resume => false,
         }
     }
 }
@@ -197,6 +222,32 @@ pub(crate) struct RetryArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    /// Id of an ad, as the app knows it
+    #[arg(value_name = "AD", required_unless_present = "contract", conflicts_with_all = ["contract", "at"])]
+    pub(crate) ad: Option<String>,
+    /// Id or number of a contract
+    #[arg(long, value_name = "ID")]
+    pub(crate) contract: Option<String>,
+    /// When, as 2026-11-22T12:00:00Z; now if not given
+    #[arg(long, value_name = "TIME", requires = "contract", value_parser = moment)]
+    pub(crate) at: Option<OffsetDateTime>,
+    /// Print CSV
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) csv: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RejectedArgs {
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct BackfillArgs {
     /// Only ads changed on this day (UTC) or later, as 2026-11-22
     #[arg(long, value_name = "DATE", value_parser = date)]
@@ -233,6 +284,11 @@ fn date(text: &str) -> Result<Date, String> {
         .map_err(|error| format!("{error}; give a date as 2026-11-22"))
 }
 
+fn moment(text: &str) -> Result<OffsetDateTime, String> {
+    OffsetDateTime::parse(text, &Rfc3339)
+        .map_err(|error| format!("{error}; give a time as 2026-11-22T12:00:00Z"))
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -255,6 +311,17 @@ mod tests {
             ("retry 42 --rejected", ErrorKind::ArgumentConflict),
             ("backfill --since yesterday", ErrorKind::ValueValidation),
             ("backfill --since 2026-02-30", ErrorKind::ValueValidation),
+            ("history", ErrorKind::MissingRequiredArgument),
+            ("history 42 --contract 7", ErrorKind::ArgumentConflict),
+            (
+                "history 42 --at 2026-11-22T12:00:00Z",
+                ErrorKind::ArgumentConflict,
+            ),
+            ("history 42 --csv --json", ErrorKind::ArgumentConflict),
+            (
+                "history --contract 7 --at 2026-11-22",
+                ErrorKind::ValueValidation,
+            ),
             ("--help", ErrorKind::DisplayHelp),
             ("backfill --help", ErrorKind::DisplayHelp),
             ("--version", ErrorKind::DisplayVersion),

@@ -14,6 +14,7 @@ mod delivery;
 mod demo;
 mod end_to_end;
 mod faults;
+mod history;
 mod ledger;
 mod local;
 mod model;
