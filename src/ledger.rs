@@ -62,8 +62,17 @@ const BEGIN_DURABLE: &str = "begin; \
 /// networks.
 const LANDING_WINDOW: Duration = Duration::from_mins(11);
 
-/// Journal entries a transaction of the retention job.
-const PRUNE_BATCH: i64 = 10_000;
+/// Journal entries that a transaction of the retention job looks at.
+const PRUNE_PAGE: i64 = 10_000;
+
+/// What became of a page of the journal.
+#[derive(Debug, sqlx::FromRow)]
+struct Pruned {
+    removed: i64,
+    /// Entries past the retention.
+    looked_at: i64,
+    last: Option<i64>,
+}
 
 /// Longer than any of the transactions takes. A connection whose other end
 /// vanished without a word never answers, and no time-out of the server's ends
@@ -149,15 +158,17 @@ impl Ledger {
         .await
     }
 
-    /// Removes journal entries that are older than this; answers how many.
+    /// Removes journal entries that are older than this, except what still stood
+    /// when this began; answers how many.
     pub async fn prune(&self, retention: Duration) -> Result<u64, Error> {
-        let mut removed = 0;
+        let (mut removed, mut after) = (0, 0);
         loop {
-            let batch = answered(self.prune_batch(retention)).await?;
-            removed += batch;
-            if batch < PRUNE_BATCH.unsigned_abs() {
+            let page = answered(self.prune_page(retention, after)).await?;
+            removed += page.removed.unsigned_abs();
+            if page.looked_at < PRUNE_PAGE {
                 return Ok(removed);
             }
+            after = page.last.unwrap_or(i64::MAX);
         }
     }
 
@@ -178,20 +189,20 @@ impl Ledger {
         Ok(())
     }
 
-    async fn prune_batch(&self, retention: Duration) -> Result<u64, Error> {
+    async fn prune_page(&self, retention: Duration, after: i64) -> Result<Pruned, Error> {
         let mut transaction = self.begin(BEGIN).await?;
         // The journal refuses it to everybody else.
         postgres::query("set local usage_sync.retention to 'on'")
             .execute(&mut *transaction)
             .await?;
-        let batch = postgres::query(include_str!("ledger/prune.sql"))
+        let page = postgres::query_as(include_str!("ledger/prune.sql"))
             .bind(retention.as_secs_f64())
-            .bind(PRUNE_BATCH)
-            .execute(&mut *transaction)
-            .await?
-            .rows_affected();
+            .bind(PRUNE_PAGE)
+            .bind(after)
+            .fetch_one(&mut *transaction)
+            .await?;
         transaction.commit().await?;
-        Ok(batch)
+        Ok(page)
     }
 
     async fn begin(&self, how: &'static str) -> Result<Pg, Error> {

@@ -1,14 +1,16 @@
 //! What the app's people are told of a refusal, and that nobody rewrites the
 //! journal.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use usage_sync::{
-    ledger::{Outcome, Verdict},
+    ledger::{Outcome, Verdict, history},
     plan::Operation,
 };
 
 use super::{Bench, HOURS, bench, refused, rejected};
-use crate::schema::refusal;
+use crate::schema::{refusal, sql};
 
 const RULE: &str = "FIELD_CUSTOM_VALIDATION_EXCEPTION";
 const FULFILLED: &str = "Contract is fulfilled; usage is locked.";
@@ -265,5 +267,50 @@ async fn the_journal_only_grows() {
     assert_eq!(
         refusal(&bench.app, "delete from usage_sync.journal").await,
         "42501"
+    );
+}
+
+#[tokio::test]
+async fn what_stood_when_the_retention_began_is_told_for_as_long_as_it_stands() {
+    let bench = bench().await;
+    sql(
+        &bench.app,
+        "insert into usage_sync.journal
+             (at, action, ad_id, line, external_id, contract, salesforce_id, version, token, fields)
+         select now() - make_interval(days => days), action, '1', line, '1:' || line, 'C', line, 1,
+             token, jsonb_build_object('Units__c', token)
+         from (values
+             (30, 'create', 'a', 1), (30, 'create', 'b', 4), (30, 'create', 'c', 6),
+             (30, 'reject', 'a', 9), (25, 'withdraw', 'b', 5), (20, 'update', 'a', 2),
+             (10, 'update', 'a', 3), (5, 'withdraw', 'c', 7)
+         ) as entry (days, action, line, token)",
+    )
+    .await;
+    let days = |days: u64| Duration::from_hours(24 * days);
+    let ago = async |ago: i32| -> Vec<(String, String)> {
+        let at = sqlx::query_scalar("select now() - make_interval(days => $1)")
+            .bind(ago)
+            .fetch_one(&bench.app)
+            .await
+            .unwrap();
+        let standing = history::billed(&bench.app, &["C".to_owned()], Some(at))
+            .await
+            .unwrap();
+        let records = standing.records.into_iter();
+        records.map(|record| (record.line, record.fields)).collect()
+    };
+    let (earlier, later, today) = (ago(14).await, ago(6).await, ago(0).await);
+    let units = |line: &str, units: i32| (line.to_owned(), format!("{{\"Units__c\": {units}}}"));
+    assert_eq!(earlier, [units("a", 2), units("c", 6)]);
+
+    // The removal of b goes once nothing of b is left.
+    for removed in [3, 1, 0] {
+        assert_eq!(bench.ledger.prune(days(15)).await.unwrap(), removed);
+    }
+
+    assert_eq!(bench.count("journal").await, 4);
+    assert_eq!(
+        (ago(14).await, ago(6).await, ago(0).await),
+        (earlier, later, today)
     );
 }
