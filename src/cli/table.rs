@@ -31,10 +31,10 @@ impl Table {
         let widths: Vec<usize> = (0..self.columns.len()).filter_map(width).collect();
         for row in &rows {
             let cells = row.iter().zip(&widths);
-            let line: String = cells
-                .map(|(cell, width)| format!("{cell:width$}  "))
+            let padded: Vec<String> = cells
+                .map(|(cell, width)| format!("{cell:width$}"))
                 .collect();
-            writeln!(out, "{}", line.trim_end())?;
+            writeln!(out, "{}", padded.join("  ").trim_end())?;
         }
         Ok(())
     }
@@ -94,11 +94,11 @@ mod tests {
     #[test]
     fn a_row_is_a_line_whatever_is_in_it() {
         assert_eq!(
-            text(|table, out| table.aligned(out)),
+            text(Table::aligned),
             "AD   SAID\n1    a \"b\", c\n200  x  [31m y\n"
         );
         assert_eq!(
-            text(|table, out| table.plain(out)),
+            text(Table::plain),
             "AD\tSAID\n1\ta \"b\", c\n200\tx  [31m y\n"
         );
     }
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn csv_keeps_every_character() {
         assert_eq!(
-            text(|table, out| table.csv(out)),
+            text(Table::csv),
             "ad,said\r\n1,\"a \"\"b\"\", c\"\r\n200,\"x\n\u{1b}[31m\ty\"\r\n"
         );
     }
