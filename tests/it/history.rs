@@ -143,6 +143,58 @@ async fn the_journal_tells_what_salesforce_held_at_any_moment() {
     );
 }
 
+/// Before the correction of ad 1, and now.
+async fn what_stood_is_told_by_any_name_of_the_contract(world: &World, before: &str) {
+    // By id, short or long, and by the number that only Salesforce knows.
+    let contract = &world.products[0].0;
+    let contracts = world.sandbox.records("Contract").expect("contracts");
+    let row = contracts.iter().find(|row| row["Id"] == contract.as_str());
+    let number = row.expect("the contract")["ContractNumber"]
+        .as_str()
+        .expect("a number")
+        .to_owned();
+    for name in [contract.as_str(), &contract[..15], &number] {
+        let asked = ["history", "--contract", name, "--at", before, "--json"];
+        let (exit, stood) = answer(world, &asked).await;
+        assert_eq!((exit, &stood["at"]), (0, &json!(before)));
+        let records = stood["records"].as_array().expect("records");
+        let ids: Vec<&str> = records
+            .iter()
+            .filter_map(|r| r["external_id"].as_str())
+            .collect();
+        assert_eq!(ids, ["1:large", "1:small"], "{name}");
+        assert_eq!(stood["totals"], json!({"Quantity__c": 5.5}), "{name}");
+        let (_, now) = answer(world, &["history", "--contract", name, "--json"]).await;
+        assert_eq!(
+            now["totals"],
+            json!({"Quantity__c": 3.5}),
+            "the refused 8 is not billed"
+        );
+    }
+    let (exit, out) = world
+        .command(&["history", "--contract", contract, "--at", before, "--csv"])
+        .await;
+    let rows = out.lines().filter(|line| line.starts_with("1,")).count();
+    assert_eq!((exit, rows), (0, 2), "{out}");
+    let (_, out) = world
+        .command(&["history", "--contract", contract, "--at", before])
+        .await;
+    assert!(out.contains("total Quantity__c\t5.50"), "{out}");
+    let (_, out) = world
+        .command(&[
+            "history",
+            "--contract",
+            contract,
+            "--at",
+            "2020-01-01T00:00:00Z",
+        ])
+        .await;
+    assert!(
+        out.contains("nothing was billed at 2020-01-01T00:00:00Z"),
+        "{out}"
+    );
+}
+
 #[tokio::test]
 async fn a_person_finds_out_why_an_ad_was_billed_and_what_was_refused() {
     let world = World::new(2).await;
@@ -192,54 +244,7 @@ async fn a_person_finds_out_why_an_ad_was_billed_and_what_was_refused() {
         "{out}"
     );
 
-    // By id, short or long, and by the number that only Salesforce knows.
-    let contract = &world.products[0].0;
-    let contracts = world.sandbox.records("Contract").expect("contracts");
-    let row = contracts.iter().find(|row| row["Id"] == contract.as_str());
-    let number = row.expect("the contract")["ContractNumber"]
-        .as_str()
-        .expect("a number")
-        .to_owned();
-    for name in [contract.as_str(), &contract[..15], &number] {
-        let asked = ["history", "--contract", name, "--at", &before, "--json"];
-        let (exit, stood) = answer(&world, &asked).await;
-        assert_eq!((exit, &stood["at"]), (0, &json!(before)));
-        let records = stood["records"].as_array().expect("records");
-        let ids: Vec<&str> = records
-            .iter()
-            .filter_map(|r| r["external_id"].as_str())
-            .collect();
-        assert_eq!(ids, ["1:large", "1:small"], "{name}");
-        assert_eq!(stood["totals"], json!({"Quantity__c": 5.5}), "{name}");
-        let (_, now) = answer(&world, &["history", "--contract", name, "--json"]).await;
-        assert_eq!(
-            now["totals"],
-            json!({"Quantity__c": 3.5}),
-            "the refused 8 is not billed"
-        );
-    }
-    let (exit, out) = world
-        .command(&["history", "--contract", contract, "--at", &before, "--csv"])
-        .await;
-    let rows = out.lines().filter(|line| line.starts_with("1,")).count();
-    assert_eq!((exit, rows), (0, 2), "{out}");
-    let (_, out) = world
-        .command(&["history", "--contract", contract, "--at", &before])
-        .await;
-    assert!(out.contains("total Quantity__c\t5.50"), "{out}");
-    let (_, out) = world
-        .command(&[
-            "history",
-            "--contract",
-            contract,
-            "--at",
-            "2020-01-01T00:00:00Z",
-        ])
-        .await;
-    assert!(
-        out.contains("nothing was billed at 2020-01-01T00:00:00Z"),
-        "{out}"
-    );
+    what_stood_is_told_by_any_name_of_the_contract(&world, &before).await;
 
     for (asked, code) in [
         (&["history", "no such ad"][..], 1),
@@ -279,58 +284,32 @@ async fn rejected_ads_are_grouped_by_what_they_are_rejected_for() {
     };
     let ledger = Ledger::new(world.pool.clone(), names);
     let taken = "duplicate value found: External_Id__c duplicates value on record with id: ";
-    for (ad, code, message) in [
-        (
-            "1",
-            "FIELD_CUSTOM_VALIDATION_EXCEPTION",
-            "Contract is fulfilled; usage is locked.",
-        ),
-        (
-            "2",
-            "DUPLICATE_VALUE",
-            &format!("{taken}001RM000003oLnnYAE"),
-        ),
-        (
-            "3",
-            "DUPLICATE_VALUE",
-            &format!("{taken}003RM0000068xV6YAI"),
-        ),
-        (
-            "4",
-            "FIELD_CUSTOM_VALIDATION_EXCEPTION",
-            "No more than 9 a day.",
-        ),
-        (
-            "5",
-            "FIELD_CUSTOM_VALIDATION_EXCEPTION",
-            "No more than 10 a day.",
-        ),
-        (
-            "6",
-            "VIEW_LINE_TWICE",
-            "line \"a\" stands twice in usage_sync.usage",
-        ),
-        (
-            "7",
-            "VIEW_LINE_TWICE",
-            "line \"b\" stands twice in usage_sync.usage",
-        ),
-        (
-            "8",
-            "DUPLICATE_VALUE",
-            &format!("{taken}0056g000005HQPyAAO"),
-        ),
-    ] {
+    let duplicate = |id: &str| ("DUPLICATE_VALUE", format!("{taken}{id}"));
+    let rule = |words: &str| ("FIELD_CUSTOM_VALIDATION_EXCEPTION", words.to_owned());
+    let twice = |line: &str| {
+        let words = format!("line \"{line}\" stands twice in usage_sync.usage");
+        ("VIEW_LINE_TWICE", words)
+    };
+    let errors = [
+        rule("Contract is fulfilled; usage is locked."),
+        duplicate("001RM000003oLnnYAE"),
+        duplicate("003RM0000068xV6YAI"),
+        rule("No more than 9 a day."),
+        rule("No more than 10 a day."),
+        twice("a"),
+        twice("b"),
+        duplicate("0056g000005HQPyAAO"),
+    ];
+    for (n, (code, message)) in errors.iter().enumerate() {
+        let ad = (n + 1).to_string();
         sqlx::query("insert into usage_sync.ad (ad_id, changed_at) values ($1, now())")
-            .bind(ad)
+            .bind(&ad)
             .execute(&world.pool)
             .await
             .expect("a new ad");
         let hours = Duration::from_hours(6);
-        ledger
-            .refuse(ad, code, message, hours)
-            .await
-            .expect("it is refused");
+        let refusing = ledger.refuse(&ad, code, message, hours);
+        refusing.await.expect("it is refused");
     }
 
     let (exit, told) = answer(&world, &["rejected", "--json"]).await;
