@@ -27,6 +27,7 @@ mod connection;
 mod control;
 mod cursors;
 mod fault;
+mod history;
 mod id;
 mod incoming;
 mod input;
@@ -47,6 +48,7 @@ mod store;
 mod value;
 
 pub use fault::{Effect, Plan};
+pub use history::{Moment, RowChange};
 pub use org::Tally;
 pub use schema::{Error as SchemaError, Schema};
 pub use service::Behaviour;
@@ -258,6 +260,12 @@ impl Sandbox {
     /// The counters.
     pub fn stats(&self) -> Stats {
         lock(&self.service.stats).clone()
+    }
+
+    /// Every change since the setting `history` asked for them; `None` if there
+    /// were more than it gave room for.
+    pub fn history(&self) -> Option<Vec<Moment>> {
+        lock(&self.service.org).history.whole()
     }
 
     /// Ends every session.

@@ -41,6 +41,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router<Arc<Service>> {
         .route("/settings", post(settings).get(show_settings))
         .route("/tokens/expire", post(expire_tokens))
         .route("/log", get(log))
+        .route("/history", get(history))
         .with_state(service)
 }
 
@@ -74,6 +75,10 @@ async fn reset_stats(State(service): Shared) -> StatusCode {
 
 async fn log(State(service): Shared) -> Response {
     Json(&lock(&service.stats).log).into_response()
+}
+
+async fn history(State(service): Shared) -> Response {
+    Json(&lock(&service.org).history).into_response()
 }
 
 async fn expire_tokens(State(service): Shared) -> StatusCode {
@@ -136,7 +141,7 @@ fn as_admin<T>(
     if result.is_err() {
         session.roll_back(start);
     }
-    org.store.commit();
+    org.commit();
     result
 }
 
@@ -217,6 +222,8 @@ pub(crate) struct Change {
     /// Rows a page of a query; 0 for Salesforce's own.
     page_size: Option<usize>,
     strict_collections: Option<bool>,
+    /// Moments to keep from now on, forgetting those so far; 0 keeps none.
+    history: Option<usize>,
     /// Makes this another org: its number goes into the org's id.
     org: Option<u32>,
     /// Where new tokens are said to be good.
@@ -241,6 +248,8 @@ struct FieldChange {
     field: String,
     hidden: Option<bool>,
     required: Option<bool>,
+    /// Whether a detail may be moved to another master.
+    reparentable: Option<bool>,
 }
 
 async fn show_settings(State(service): Shared) -> Response {
@@ -265,6 +274,9 @@ pub(crate) fn apply(service: &Service, change: &Change) -> Result<(), schema::Er
         if let Some(required) = field.required {
             schema.require(&field.object, &field.field, required)?;
         }
+        if let Some(reparentable) = field.reparentable {
+            schema.let_move(&field.object, &field.field, reparentable)?;
+        }
     }
     for (object, rights) in &change.rights {
         schema.grant(object, rights)?;
@@ -277,6 +289,9 @@ pub(crate) fn apply(service: &Service, change: &Change) -> Result<(), schema::Er
         org.page_size = (size > 0).then_some(size);
     }
     set(&mut org.strict_collections, change.strict_collections);
+    if let Some(most) = change.history {
+        org.history.keep(most);
+    }
     if change.close_cursors {
         org.cursors.clear();
     }

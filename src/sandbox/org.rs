@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::cursors::Cursors;
+use super::history::History;
 use super::refusal::Refusal;
 use super::schema::Schema;
 use super::store::{Key, Store};
@@ -15,6 +16,7 @@ pub(crate) struct Org {
     pub(crate) schema: Arc<Schema>,
     pub(crate) store: Store,
     pub(crate) cursors: Cursors,
+    pub(crate) history: History,
     /// Shrinks the pages of queries, which Salesforce is free to do.
     pub(crate) page_size: Option<usize>,
     /// Answers an unknown field or a wrong type in one record of a
@@ -77,9 +79,16 @@ impl Org {
             store: Store::new(&schema),
             schema: Arc::new(schema),
             cursors: Cursors::default(),
+            history: History::default(),
             page_size: None,
             strict_collections: false,
         }
+    }
+
+    /// Makes everything since the last commit final.
+    pub(crate) fn commit(&mut self) {
+        self.history.note(&self.schema, &self.store);
+        self.store.commit();
     }
 
     /// Begins a call of a user.

@@ -195,7 +195,7 @@ impl Service {
         let mut session = org.session(user, circumstances);
         let reply = rest::perform(&mut session, call);
         let tally = session.tally;
-        org.store.commit();
+        org.commit();
         lock(&self.stats).wrote(tally);
         reply
     }

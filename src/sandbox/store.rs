@@ -5,7 +5,7 @@
 //! ids and numbers included. The store checks nothing: what is allowed is
 //! decided before.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::mem;
 
 use rust_decimal::Decimal;
@@ -142,6 +142,20 @@ impl Store {
                 }
             }
         }
+    }
+
+    /// The rows that changed since the last commit, and their values then.
+    pub(crate) fn uncommitted(&self) -> Vec<(Key, Option<&[Value]>)> {
+        let mut seen = HashSet::new();
+        self.undo
+            .iter()
+            .map(|undo| match undo {
+                Undo::Insert(key) => (*key, None),
+                Undo::Update(key, values, _) => (*key, Some(&**values)),
+                Undo::Delete(key, _) => (*key, self.row(*key).map(|row| &*row.values)),
+            })
+            .filter(|(key, _)| seen.insert(*key))
+            .collect()
     }
 
     /// Makes everything since the last commit final.

@@ -5,6 +5,7 @@
 //! kill what it likes. Only an empty cluster is shared, as a template on disk.
 
 mod daemon;
+mod moments;
 mod proxy;
 mod wait;
 mod world;

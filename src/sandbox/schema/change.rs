@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Error, Right, Schema};
+use super::{Error, Kind, Right, Schema};
 
 impl Schema {
     /// Whether a user may do something with an object.
@@ -44,6 +44,26 @@ impl Schema {
         let object = self.find(object)?;
         let field = self.find_field(object, field)?;
         self.objects[object].fields[field].required = required;
+        Ok(())
+    }
+
+    /// Lets the details of a master move to another one, or not.
+    pub(crate) fn let_move(
+        &mut self,
+        object: &str,
+        field: &str,
+        may_move: bool,
+    ) -> Result<(), Error> {
+        let object = self.find(object)?;
+        let index = self.find_field(object, field)?;
+        match &mut self.objects[object].fields[index].kind {
+            Kind::Reference {
+                master: true,
+                reparentable,
+                ..
+            } => *reparentable = may_move,
+            _ => return Err(Error::Name(format!("a master {field}"))),
+        }
         Ok(())
     }
 

@@ -125,6 +125,56 @@ async fn statistics_tell_what_was_called_and_written() {
 }
 
 #[tokio::test]
+async fn every_committed_change_is_kept_if_somebody_asks_for_it() {
+    let org = Org::start().await;
+    let keep = async |most: u32| {
+        org.post("/control/settings", &json!({"history": most}))
+            .await
+    };
+    let moments = async || org.get("/control/history").await.json();
+    org.usage("u-0", 1.0).await;
+    assert_eq!(moments().await["moments"], json!([]), "nobody asked");
+
+    keep(3).await;
+    let id = org.usage("u-1", 2.0).await;
+    org.patch(
+        &format!("/sobjects/Usage__c/{id}"),
+        &json!({"Quantity__c": 3}),
+    )
+    .await;
+    let body = json!({"Quantity__c": "many"});
+    let refused = org.patch(&format!("/sobjects/Usage__c/{id}"), &body).await;
+    assert_eq!(refused.status, 400);
+    org.delete(&format!("/sobjects/Usage__c/{id}")).await;
+
+    let told = moments().await;
+    let quantities: Vec<[Value; 2]> = told["moments"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|moment| {
+            let change = &moment["changes"][0];
+            assert_eq!(change["id"], id.as_str());
+            ["before", "after"].map(|side| change[side]["Quantity__c"].clone())
+        })
+        .collect();
+    let expected = [
+        [Value::Null, json!(2.0)],
+        [json!(2.0), json!(3.0)],
+        [json!(3.0), Value::Null],
+    ];
+    assert_eq!(quantities, expected);
+    assert_eq!(told["forgotten"], 0);
+
+    org.usage("u-2", 1.0).await;
+    assert_eq!(moments().await["forgotten"], 1);
+    assert!(org.sandbox.history().is_none(), "some of it is forgotten");
+    keep(0).await;
+    org.usage("u-3", 1.0).await;
+    assert_eq!(moments().await["moments"], json!([]));
+}
+
+#[tokio::test]
 async fn faults_are_listed_and_removed() {
     let org = Org::start().await;
     let id = org
