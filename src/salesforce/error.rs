@@ -210,7 +210,7 @@ impl RecordError {
     }
 
     /// Whether the record was fine and another one stopped it.
-    pub(super) fn is_halted(&self) -> bool {
+    pub fn is_halted(&self) -> bool {
         Code::parse(&self.code) == Code::ProcessingHalted
     }
 

@@ -18,4 +18,5 @@ mod redis;
 mod salesforce;
 mod stop;
 mod survivor;
+mod units;
 mod view;

@@ -144,19 +144,23 @@ impl Delivery<'_> {
     }
 
     /// Notes what became of each ad; answers those that have to be sent once
-    /// more, because a record that was to go was gone already.
+    /// more: a record that was to go was gone already, or nothing was run.
     fn note_units(
         &mut self,
         units: &[usize],
         results: Vec<GraphResult>,
     ) -> Result<Vec<usize>, salesforce::Error> {
         let refusals = results.iter().filter_map(|result| result.as_ref().err());
-        let refusals: Vec<&RecordError> = refusals.map(|refused| &refused.error).collect();
-        if refusals.len() == results.len()
-            && let Some(error) = self.orgs_fault(units.len(), &refusals)
-        {
+        // What was not run at all says nothing, neither of its ad nor of the org.
+        let refusals: Vec<&RecordError> = refusals
+            .map(|refused| &refused.error)
+            .filter(|error| !error.is_halted())
+            .collect();
+        let nothing_taken = results.iter().all(Result::is_err);
+        if nothing_taken && let Some(error) = self.orgs_fault(refusals.len(), &refusals) {
             return Err(error);
         }
+        let some_were_run = !refusals.is_empty() || !nothing_taken;
         let mut again = Vec::new();
         for (ad, result) in units.iter().zip(results) {
             let places = self.left(*ad);
@@ -166,6 +170,10 @@ impl Delivery<'_> {
                         self.set(place, Sent::Done(Some(saved.id)));
                     }
                 }
+                // Others of the call failed, too many for the rest to be run
+                // (REST API Developer Guide, "Composite Graph Limits"). The next
+                // call is without those, so this comes to an end.
+                Err(refused) if refused.error.is_halted() && some_were_run => again.push(*ad),
                 Err(refused) => {
                     let place = places[refused.step];
                     if self.goes(place) && refused.error.is_gone() {
