@@ -6,6 +6,7 @@
 //! [`Exit`]; `main` alone ends the process.
 
 mod args;
+mod audit;
 mod backfill;
 mod check;
 mod connect;
@@ -113,6 +114,10 @@ async fn dispatch(command: Command, shutdown: Shutdown) -> Result<Exit, Failure>
         Command::Backfill(args) => {
             let (settings, _telemetry) = ready(Output::Stderr)?;
             backfill::run(&settings, &args, &shutdown).await
+        }
+        Command::Audit(args) => {
+            let (settings, _telemetry) = ready(Output::Stderr)?;
+            audit::run(&settings, &args).await
         }
         #[cfg(feature = "sandbox")]
         Command::Demo(args) => {

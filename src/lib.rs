@@ -1,5 +1,6 @@
 //! usage-sync keeps a service app (Postgres) and Salesforce in step.
 
+pub mod audit;
 pub mod backoff;
 pub mod capture;
 pub mod compare;

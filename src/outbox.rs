@@ -25,7 +25,7 @@ const BEGIN: &str = "begin; \
     set local idle_in_transaction_session_timeout to '3s'";
 
 /// As [`BEGIN`], for what a command was asked for: committed means on disk.
-const BEGIN_DURABLE: &str = "begin; \
+pub(crate) const BEGIN_DURABLE: &str = "begin; \
     set local jit to off; \
     set local statement_timeout to '15s'; \
     set local lock_timeout to '5s'; \
@@ -240,13 +240,14 @@ pub async fn count_of_view(pool: &PgPool) -> Result<Option<u64>, Error> {
 /// A transaction that may read the view, as the worker's: it never sees a table
 /// that a migration rewrites as empty, and the app never waits behind it. Fails
 /// with [`Error::is_locked`] while a migration has one of the tables.
-async fn begin_reading(pool: &PgPool) -> Result<PgTransaction<'static>, Error> {
+pub(crate) async fn begin_reading(pool: &PgPool) -> Result<PgTransaction<'static>, Error> {
     let mut transaction = postgres::begin(pool, BEGIN_DURABLE).await?;
     ledger::hold(&mut transaction).await?;
     Ok(transaction)
 }
 
-async fn wake(transaction: &mut PgTransaction<'_>) -> Result<(), Error> {
+/// Tells a listener that the outbox has something, once this is committed.
+pub(crate) async fn wake(transaction: &mut PgTransaction<'_>) -> Result<(), Error> {
     postgres::query("notify usage_sync")
         .execute(&mut **transaction)
         .await?;

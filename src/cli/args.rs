@@ -135,6 +135,22 @@ Examples:
   usage-sync backfill --after 4711         go on after an interruption")]
     Backfill(BackfillArgs),
 
+    /// Compare every record in Salesforce with what the app wants
+    #[command(after_help = "\
+Examples:
+  usage-sync audit                    missing, extra, different, refused
+  usage-sync audit --repair           and have the daemons set them right
+  usage-sync audit --contract 800xx000000001AAA
+                                      one contract, by what the view calls it
+  usage-sync audit --json             all of them, for a program
+
+Exits 1 if anything differs. An ad that waits to be reported is left out: it is
+only late. What Salesforce refused, most often because the contract is
+fulfilled, is counted as locked, and a repair leaves it as it is. With
+--contract an extra record shows only if it was reported from here.
+Costs a call for some 300 records.")]
+    Audit(AuditArgs),
+
     /// Show the whole story on this machine, with servers of its own
     #[cfg(feature = "sandbox")]
     #[command(after_help = "\
@@ -169,6 +185,7 @@ impl Command {
             | Self::Check(_)
             | Self::History(_)
             | Self::Rejected(_)
+            | Self::Audit(_)
             | Self::Retry(_)
             | Self::Pause(_)
             | Self::Resume => false,
@@ -258,6 +275,19 @@ pub(crate) struct BackfillArgs {
     /// Count the ads and enqueue none
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditArgs {
+    /// Have what differs reported anew, or withdrawn
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// Only the records of this contract, as the view names it
+    #[arg(long, value_name = "ID")]
+    pub(crate) contract: Option<String>,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[cfg(feature = "sandbox")]

@@ -1,6 +1,7 @@
 //! What Salesforce, its edge and the network before it do to the daemon.
 
 mod alike;
+mod audit;
 mod by_hand;
 mod configuration;
 mod contention;

@@ -17,7 +17,7 @@ impl World {
         row["Id"].as_str().expect("an id").to_owned()
     }
 
-    async fn delete_by_hand(&self, external_id: &str) {
+    pub(super) async fn delete_by_hand(&self, external_id: &str) {
         let id = self.record(external_id);
         let url = format!("{}/records/Usage__c/{id}", self.sandbox.control_url());
         let deleted = reqwest::Client::new().delete(url).send().await;
@@ -25,7 +25,7 @@ impl World {
         assert!(deleted.status().is_success(), "{deleted:?}");
     }
 
-    fn change_by_hand(&self, external_id: &str) {
+    pub(super) fn change_by_hand(&self, external_id: &str) {
         let id = self.record(external_id);
         self.sandbox
             .change("Usage__c", &id, &json!({"Quantity__c": 77}))
