@@ -63,6 +63,8 @@ pub struct Operation {
     /// What the ledger will hold: the wanted fields, or the held ones of a
     /// record that goes.
     pub fields: String,
+    /// What Salesforce holds of an updated record, where that is known.
+    pub held: Option<String>,
     /// What is sent: the wanted fields, and null for those that are to vanish.
     pub body: String,
     /// Salesforce's id where known. A record that goes and has none is looked up.
@@ -200,6 +202,9 @@ pub fn plan(
             external_id,
             line: line.to_owned(),
             fields: fields.to_owned(),
+            held: record
+                .filter(|record| !record.in_doubt)
+                .map(|record| record.fields.clone()),
             body,
             salesforce_id: record.and_then(|record| record.salesforce_id.clone()),
         });
@@ -212,6 +217,7 @@ pub fn plan(
         contract: record.contract.clone(),
         moved_from: None,
         fields: record.fields.clone(),
+        held: None,
         body: String::from("{}"),
         // A request that nobody knows the end of may have made it anew, under
         // another id.

@@ -2,7 +2,7 @@
 //! time limit and the reading of a refusal.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -40,6 +40,7 @@ struct Shared {
     names: Names,
     read_timeout: Duration,
     usage: Mutex<Option<ApiUsage>>,
+    fixed_fields: OnceLock<Vec<String>>,
 }
 
 /// One request, before it has a host and a token.
@@ -68,6 +69,7 @@ impl Client {
                 })?,
                 read_timeout: settings.read_timeout,
                 usage: Mutex::default(),
+                fixed_fields: OnceLock::new(),
             }),
             timeout: settings.timeout,
         })
@@ -107,6 +109,26 @@ impl Client {
             .usage
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// References that stay as they were created, as far as anybody asked.
+    pub fn fixed_fields(&self) -> &[String] {
+        self.shared.fixed_fields.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Asks for them, and remembers them if there are any.
+    pub async fn learn_fixed_fields(&self) -> Result<(), Error> {
+        let describe = self.describe(&self.names().object).await?;
+        let fields = describe.fields.into_iter();
+        let fixed: Vec<String> = fields
+            .filter(|field| field.kind == "reference" && field.createable && !field.updateable)
+            .map(|field| field.name)
+            .collect();
+        if !fixed.is_empty() {
+            // Whoever was first has learnt the same.
+            let _known = self.shared.fixed_fields.set(fixed);
+        }
+        Ok(())
     }
 
     pub(super) fn names(&self) -> &Names {

@@ -209,6 +209,16 @@ impl RecordError {
         errors.swap_remove(superseded.unwrap_or(0))
     }
 
+    /// Whether a record may not be moved to another master (REST API Developer
+    /// Guide, "Insert or Update (Upsert) a Record Using an External ID"; SOAP API
+    /// Developer Guide, `StatusCode`).
+    pub fn forbids_a_move(&self) -> bool {
+        matches!(
+            self.code.as_str(),
+            "INVALID_FIELD_FOR_INSERT_UPDATE" | "CANNOT_REPARENT_RECORD"
+        )
+    }
+
     /// Whether the record was fine and another one stopped it.
     pub fn is_halted(&self) -> bool {
         Code::parse(&self.code) == Code::ProcessingHalted

@@ -3,7 +3,8 @@
 //! An ad that needs several kinds of change goes out as one unit (`unit`). The
 //! others share calls, one for each kind. Only an ad that is too large for a
 //! unit is sent in steps: removals and changes first, its new records once all
-//! of those went through.
+//! of those went through. Where the org forbids it to move a record, it is
+//! replaced (`moves`).
 //!
 //! When a call fails as a whole and it is not one ad's fault (`suspects`,
 //! `blame`), the rest of the parcel is not sent: whoever called decides what the
@@ -11,6 +12,7 @@
 //! asked ahead of every call.
 
 mod blame;
+mod moves;
 mod suspects;
 mod unit;
 mod verdict;
@@ -70,7 +72,8 @@ pub struct Terms<'a> {
 }
 
 /// Sends a parcel.
-pub async fn deliver(client: &Client, ads: Vec<PlannedAd>, terms: Terms<'_>) -> Delivered {
+pub async fn deliver(client: &Client, mut ads: Vec<PlannedAd>, terms: Terms<'_>) -> Delivered {
+    let fixed = client.fixed_fields();
     let mut delivery = Delivery {
         client,
         terms,
@@ -78,6 +81,8 @@ pub async fn deliver(client: &Client, ads: Vec<PlannedAd>, terms: Terms<'_>) -> 
             .iter()
             .map(|ad| vec![Sent::Not; ad.operations.len()])
             .collect(),
+        replaced: moves::replaced(&mut ads, fixed),
+        is_new_to_fixed: fixed.is_empty(),
         ads: &ads,
         calls: 0,
         taken: false,
@@ -140,6 +145,10 @@ struct Delivery<'a> {
     terms: Terms<'a>,
     ads: &'a [PlannedAd],
     results: Vec<Vec<Sent>>,
+    /// What is deleted and created anew to be moved.
+    replaced: HashSet<Place>,
+    /// Nobody knew of references that may not change when this began.
+    is_new_to_fixed: bool,
     calls: usize,
     taken: bool,
     /// What the witness said before the first failure.
@@ -175,7 +184,7 @@ impl Delivery<'_> {
                 .collect()
         };
         let ads = self.ads.iter().enumerate();
-        ads.filter(|(_, ad)| !self.is_unit(ad))
+        ads.filter(|(index, _)| !self.is_unit(*index))
             .flat_map(of)
             .collect()
     }
@@ -229,6 +238,8 @@ impl Delivery<'_> {
             let noted = match results {
                 Ok(results) => {
                     self.took();
+                    self.learn(results.iter().filter_map(|result| result.as_ref().err()))
+                        .await;
                     pieces.answered(Vec::new());
                     self.note(&places, results)
                 }
@@ -276,7 +287,13 @@ impl Delivery<'_> {
     }
 
     fn note(&mut self, places: &[Place], results: Results) -> Result<(), salesforce::Error> {
-        let refusals: Vec<&RecordError> = results.iter().filter_map(|r| r.as_ref().err()).collect();
+        let refusals: Vec<&RecordError> = places
+            .iter()
+            .zip(&results)
+            .filter_map(|(place, result)| Some((place, result.as_ref().err()?)))
+            .filter(|(place, error)| !self.goes_otherwise(**place, error))
+            .map(|(_, error)| error)
+            .collect();
         let ads = ads_of(places).len();
         if refusals.len() == results.len()
             && let Some(error) = self.orgs_fault(ads, &refusals)
@@ -286,7 +303,7 @@ impl Delivery<'_> {
         for (place, result) in places.iter().zip(results) {
             let sent = match result {
                 Ok(saved) => Sent::Done(Some(saved.id)),
-                Err(refused) => refused_or_doubtful(refused.into()),
+                Err(refused) => self.refusal(*place, refused),
             };
             self.set(*place, sent);
         }

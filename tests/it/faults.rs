@@ -10,6 +10,7 @@ mod failpoints;
 mod hands;
 mod landing;
 mod listener;
+mod moves;
 mod pace;
 mod place;
 mod postgres;

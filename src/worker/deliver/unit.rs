@@ -1,5 +1,6 @@
-//! An ad that needs several kinds of change at once, as one unit: Salesforce
-//! shows the state before or the state after, never half of it.
+//! An ad that needs several changes at once, as one unit: Salesforce shows the
+//! state before or the state after, never half of it. Only where all of it is new
+//! do its records share a call with others; then there is nothing before.
 //!
 //! Each such ad is a graph of its own (REST API Developer Guide, "Composite
 //! Graph"), and one call carries many. An ad that no graph can take is sent in
@@ -7,11 +8,10 @@
 
 use std::collections::HashMap;
 
-use super::super::parcel::PlannedAd;
-use super::{Delivery, Pieces, Place, Sent, raw, refused_or_doubtful};
+use super::{Delivery, Pieces, Place, Sent, raw};
 use crate::{
     failpoint::{self, Point},
-    plan::Action,
+    plan::{Action, Operation},
     salesforce::{
         self, Certainty, Class, GraphResult, MAX_GRAPHS, MAX_STEPS, Record, RecordError, Step,
     },
@@ -21,29 +21,34 @@ use crate::{
 type Ids = HashMap<Place, String>;
 
 impl Delivery<'_> {
-    /// Whether the ad goes out as one: it needs several kinds of change, and a
-    /// graph can take it.
-    pub(super) fn is_unit(&self, ad: &PlannedAd) -> bool {
-        let mut actions = ad.operations.iter().map(|operation| operation.action);
-        let first = actions.next();
-        actions.any(|action| Some(action) != first)
+    /// Whether the ad goes out as one: it is corrected in several places, and a
+    /// graph can take it. Also several changes of one kind are half done where one
+    /// of them is refused.
+    pub(super) fn is_unit(&self, index: usize) -> bool {
+        let ad = &self.ads[index];
+        let corrects = |operation: &Operation| operation.action != Action::Create;
+        let steps = self.steps_of(index);
+        steps > 1
+            && ad.operations.iter().any(corrects)
             && self.client.has_graphs()
-            && ad.operations.len() <= MAX_STEPS
+            && steps <= MAX_STEPS
             // In a graph an external id stands in the address, and one that
             // looks like a file's name is not found there (REST API Developer
             // Guide, "sObject Rows by External ID").
             && ad.operations.iter().all(|operation| !operation.external_id.contains('.'))
     }
 
+    fn steps_of(&self, ad: usize) -> usize {
+        self.ads[ad].operations.len() + self.replaced_of(ad)
+    }
+
     /// Sends all ads that have to go out as one each.
     pub(super) async fn units(&mut self) -> Result<(), salesforce::Error> {
-        let units = self.ads.iter().enumerate();
-        let units: Vec<usize> = units
-            .filter(|(_, ad)| self.is_unit(ad))
-            .map(|(index, _)| index)
-            .collect();
+        let units = 0..self.ads.len();
+        let units: Vec<usize> = units.filter(|ad| self.is_unit(*ad)).collect();
         let places = units.iter().flat_map(|ad| self.left(*ad));
-        let places: Vec<Place> = places.filter(|place| self.goes(*place)).collect();
+        let is_deleted = |place: &Place| self.goes(*place) || self.is_replaced(*place);
+        let places: Vec<Place> = places.filter(is_deleted).collect();
         let ids = self.locate(&places).await?;
         // One that could not even be looked up is not sent.
         let is_clear = |ad: &usize| {
@@ -64,7 +69,7 @@ impl Delivery<'_> {
         let mut calls: Vec<Vec<usize>> = Vec::new();
         let mut steps = 0;
         for ad in units {
-            let need = self.ads[*ad].operations.len();
+            let need = self.steps_of(*ad);
             match calls.last_mut() {
                 Some(call) if call.len() < MAX_GRAPHS && steps + need <= MAX_STEPS => {
                     call.push(*ad);
@@ -90,10 +95,9 @@ impl Delivery<'_> {
                 break Ok(());
             };
             let places = self.all_left(&ads);
-            let graphs: Vec<Vec<Step<'_>>> = ads
-                .iter()
-                .map(|ad| self.graph(*ad, ids, repeated))
-                .collect();
+            let steps = |ad: &usize| self.graph(*ad, ids, repeated).into_iter().unzip();
+            let (whose, graphs): (Vec<Vec<Place>>, Vec<Vec<Step<'_>>>) =
+                ads.iter().map(steps).unzip();
             failpoint::at(Point::SendingUnit).await;
             let results = self.client.graphs(&graphs).await;
             failpoint::at(Point::AnsweredUnit).await;
@@ -101,7 +105,9 @@ impl Delivery<'_> {
             let noted = match results {
                 Ok(results) => {
                     self.took();
-                    self.note_units(&ads, results)
+                    let refusals = results.iter().filter_map(|result| result.as_ref().err());
+                    self.learn(refusals.map(|refused| &refused.error)).await;
+                    self.note_units(&ads, &whose, results)
                         .map(|again| pieces.answered(again))
                 }
                 Err(error) if error.class() == Class::Contention => {
@@ -125,22 +131,32 @@ impl Delivery<'_> {
         self.conclude(pieces, ended, &all)
     }
 
-    fn graph<'a>(&'a self, ad: usize, ids: &'a Ids, repeated: bool) -> Vec<Step<'a>> {
+    /// The steps of an ad, each with the operation that it belongs to.
+    fn graph<'a>(&'a self, ad: usize, ids: &'a Ids, repeated: bool) -> Vec<(Place, Step<'a>)> {
         let step = |place: Place| {
             let operation = self.operation(place);
-            let record = Record {
+            let id = ids.get(&place).map(String::as_str);
+            let record = |fields: &'a str| Record {
                 external_id: &operation.external_id,
                 revision: Some(self.ads[ad].token),
-                fields: raw(&operation.body),
+                fields: raw(fields),
             };
             match operation.action {
                 // One without an id would be refused by the client in its place.
-                Action::Withdraw => Step::Delete(ids.get(&place).map_or("", String::as_str)),
-                Action::Create if !repeated => Step::Create(record),
-                Action::Create | Action::Update => Step::Upsert(record),
+                Action::Withdraw => vec![Step::Delete(id.unwrap_or_default())],
+                // In this order, so that the unique name is free again.
+                Action::Update if self.is_replaced(place) => id
+                    .map(Step::Delete)
+                    .into_iter()
+                    .chain([Step::Create(record(&operation.fields))])
+                    .collect(),
+                Action::Create if !repeated => vec![Step::Create(record(&operation.body))],
+                Action::Create | Action::Update => vec![Step::Upsert(record(&operation.body))],
             }
+            .into_iter()
+            .map(move |step| (place, step))
         };
-        self.left(ad).into_iter().map(step).collect()
+        self.left(ad).into_iter().flat_map(step).collect()
     }
 
     /// Notes what became of each ad; answers those that have to be sent once
@@ -148,26 +164,34 @@ impl Delivery<'_> {
     fn note_units(
         &mut self,
         units: &[usize],
+        whose: &[Vec<Place>],
         results: Vec<GraphResult>,
     ) -> Result<Vec<usize>, salesforce::Error> {
-        let refusals = results.iter().filter_map(|result| result.as_ref().err());
         // What was not run at all says nothing, neither of its ad nor of the org.
+        let refusals: Vec<(Place, &RecordError)> = whose
+            .iter()
+            .zip(&results)
+            .filter_map(|(places, result)| Some((places, result.as_ref().err()?)))
+            .map(|(places, refused)| (places[refused.step], &refused.error))
+            .filter(|(_, error)| !error.is_halted())
+            .collect();
+        let some_were_run = !refusals.is_empty() || results.iter().any(Result::is_ok);
         let refusals: Vec<&RecordError> = refusals
-            .map(|refused| &refused.error)
-            .filter(|error| !error.is_halted())
+            .into_iter()
+            .filter(|(place, error)| !self.goes_otherwise(*place, error))
+            .map(|(_, error)| error)
             .collect();
         let nothing_taken = results.iter().all(Result::is_err);
         if nothing_taken && let Some(error) = self.orgs_fault(refusals.len(), &refusals) {
             return Err(error);
         }
-        let some_were_run = !refusals.is_empty() || !nothing_taken;
         let mut again = Vec::new();
-        for (ad, result) in units.iter().zip(results) {
-            let places = self.left(*ad);
+        for ((ad, places), result) in units.iter().zip(whose).zip(results) {
             match result {
                 Ok(saved) => {
-                    for (place, saved) in places.into_iter().zip(saved) {
-                        self.set(place, Sent::Done(Some(saved.id)));
+                    // Of two steps for one record the later one says what stands.
+                    for (place, saved) in places.iter().zip(saved) {
+                        self.set(*place, Sent::Done(Some(saved.id)));
                     }
                 }
                 // Others of the call failed, too many for the rest to be run
@@ -180,7 +204,8 @@ impl Delivery<'_> {
                         self.set(place, Sent::Done(None));
                         again.push(*ad);
                     } else {
-                        self.set(place, refused_or_doubtful(refused.error.into()));
+                        let sent = self.refusal(place, refused.error);
+                        self.set(place, sent);
                     }
                 }
             }

@@ -67,7 +67,9 @@ impl Delivery<'_> {
             match answer {
                 Ok(ids) => {
                     for place in places {
-                        if !ids.contains_key(&self.operation(place).external_id) {
+                        let is_there = ids.contains_key(&self.operation(place).external_id);
+                        // What is only replaced is still to be created.
+                        if !is_there && !self.is_replaced(place) {
                             self.set(place, Sent::Done(None));
                         }
                     }

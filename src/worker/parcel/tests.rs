@@ -12,6 +12,7 @@ fn operation(action: Action, contract: Option<&str>, moved_from: Option<&str>) -
         contract: contract.map(String::from),
         moved_from: moved_from.map(String::from),
         fields: String::new(),
+        held: None,
         body: String::new(),
         salesforce_id: None,
     }

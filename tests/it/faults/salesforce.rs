@@ -36,7 +36,7 @@ fn refusal(code: &str, message: &str, external_ids: &[&str]) -> Effect {
 }
 
 /// Warnings and errors, but for a first login that a busy machine makes late.
-fn complaints(log: &str) -> usize {
+pub(super) fn complaints(log: &str) -> usize {
     let complains = |line: &&str| line.contains("level=warn") || line.contains("level=error");
     let at_the_start = |line: &&str| line.contains("no login to salesforce yet");
     log.lines()
