@@ -80,6 +80,9 @@ fn the_fixed_histories_are_of_every_sort() {
     for revision in [true, false] {
         assert!(histories.iter().any(|history| history.revision == revision));
     }
+    for movable in [true, false] {
+        assert!(histories.iter().any(|history| history.movable == movable));
+    }
 }
 
 fn asked() -> Request {

@@ -35,7 +35,8 @@ impl Change {
         let sql = match dice.u32(0..100) {
             0..24 => vec![save(dice, ad)],
             24..40 => vec![edit(dice, ad)],
-            40..52 => vec![relocate(dice, ad)],
+            40..48 => vec![relocate(dice, ad)],
+            48..52 => vec![swap(dice, ad)],
             52..62 => vec![remove(ad)],
             62..70 => recreate(dice, ad),
             70..82 => vec![many(dice)],
@@ -110,6 +111,19 @@ fn edit(dice: &mut Rng, ad: u32) -> String {
 fn relocate(dice: &mut Rng, ad: u32) -> String {
     let contract = contract(dice);
     format!("update ad_product set contract_product = {contract} where ad_id = {ad}")
+}
+
+/// One product for another, and what is left elsewhere.
+fn swap(dice: &mut Rng, ad: u32) -> String {
+    let mut products = PRODUCTS;
+    dice.shuffle(&mut products);
+    let [gone, come, _] = products;
+    let (first, second, quantity) = (contract(dice), contract(dice), quantity(dice));
+    format!(
+        "begin; delete from ad_product where ad_id = {ad} and product = '{gone}'; \
+         update ad_product set contract_product = {first} where ad_id = {ad}; \
+         insert into ad_product values ({ad}, '{come}', {second}, {quantity}) on conflict do nothing; commit"
+    )
 }
 
 fn remove(ad: u32) -> String {

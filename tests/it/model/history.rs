@@ -58,6 +58,8 @@ pub(super) struct History {
     pub(super) seed: u64,
     /// Whether the org has the revision field and its rule.
     pub(super) revision: bool,
+    /// Whether a record may be moved to another contract product.
+    pub(super) movable: bool,
     pub(super) daemons: usize,
     pub(super) queue_max: usize,
     pub(super) batch_size: usize,
@@ -73,11 +75,12 @@ impl fmt::Display for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "seed {}: {} daemons, revision {}, queue of {}, batches of {}, {} calls at once of \
+            "seed {}: {} daemons, revision {}, records {}, queue of {}, batches of {}, {} calls at once of \
              {} ms, rejected ads tried again {}",
             self.seed,
             self.daemons,
             if self.revision { "kept" } else { "unknown" },
+            if self.movable { "movable" } else { "fixed" },
             self.queue_max,
             self.batch_size,
             self.concurrency,
@@ -103,6 +106,7 @@ impl History {
         let mut history = Self {
             seed,
             revision,
+            movable: !seed.is_multiple_of(4),
             daemons,
             queue_max,
             batch_size,

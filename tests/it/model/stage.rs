@@ -69,6 +69,10 @@ impl Stage {
         let settings = json!({
             "base_ms": history.call_ms, "per_record_ms": history.call_ms / 10,
             "lock_wait_ms": 100, "rules": {"Revision": history.revision},
+            "fields": [{
+                "object": "Usage__c", "field": "Contract_Product__c",
+                "reparentable": history.movable,
+            }],
         });
         sandbox.settings(&settings).expect("the org's settings");
         let salesforce_wire = Proxy::in_front_of(sandbox.base_url()).await;
