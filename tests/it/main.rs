@@ -12,6 +12,7 @@ mod commands;
 mod correction;
 mod delivery;
 mod demo;
+mod deployment;
 mod end_to_end;
 mod faults;
 mod history;
