@@ -50,7 +50,7 @@ mod value;
 pub use fault::{Effect, Plan};
 pub use history::{Moment, RowChange};
 pub use org::Tally;
-pub use schema::{Error as SchemaError, Schema};
+pub use schema::{Error as SchemaError, PackageError, Schema};
 pub use service::Behaviour;
 pub use stats::Stats;
 
