@@ -122,7 +122,10 @@ fn every_file_is_of_the_type_and_name_that_its_place_tells() {
     for path in metadata() {
         let shown = path.display();
         let name = path.to_str().unwrap();
-        if name.ends_with(".cls") || name.ends_with(".trigger") {
+        if path
+            .extension()
+            .is_some_and(|end| end == "cls" || end == "trigger")
+        {
             assert!(Path::new(&format!("{name}-meta.xml")).exists(), "{shown}");
             continue;
         }
@@ -151,7 +154,7 @@ fn every_file_is_of_the_type_and_name_that_its_place_tells() {
 fn the_manifest_names_what_is_there() {
     let there: BTreeSet<(String, String)> = metadata()
         .iter()
-        .filter(|path| path.to_str().unwrap().ends_with(".xml"))
+        .filter(|path| path.extension().is_some_and(|end| end == "xml"))
         .map(|path| described(path))
         .filter(|(kind, _)| !PARTS.contains(kind))
         .map(|(kind, name)| (kind.to_owned(), name))
@@ -222,6 +225,46 @@ fn the_settings_that_come_along_fit_the_package() {
     let statuses =
         "contract-status/main/default/standardValueSets/ContractStatus.standardValueSet-meta.xml";
     assert!(read(&package().join(statuses)).contains(&status));
+}
+
+/// The words of a text that are names of an org's own: `Usage__c`.
+fn names(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'))
+        .filter(|word| word.ends_with("__c") && word.len() > 3)
+}
+
+#[test]
+fn every_name_that_a_person_copies_or_a_layout_shows_is_there() {
+    let there: BTreeSet<String> = fields()
+        .keys()
+        .flat_map(|name| name.split('.'))
+        .map(str::to_owned)
+        .collect();
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut texts: Vec<PathBuf> = [
+        "README.md",
+        "app.json",
+        "config/default.toml",
+        "salesforce/README.md",
+    ]
+    .iter()
+    .map(|file| repository.join(file))
+    .collect();
+    texts.extend(files_below(&repository.join("src/demo")));
+    texts.extend(metadata());
+
+    let mut found = 0;
+    for path in texts {
+        for name in names(&read(&path)) {
+            assert!(
+                there.contains(name),
+                "{}: {name} is missing",
+                path.display()
+            );
+            found += 1;
+        }
+    }
+    assert!(found > 100, "{found} names were looked at");
 }
 
 #[test]

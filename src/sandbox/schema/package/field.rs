@@ -1,4 +1,4 @@
-//! The fields of an object (Metadata API Developer Guide, "CustomField").
+//! The fields of an object (Metadata API Developer Guide, "`CustomField`").
 
 use super::super::{Field, Kind, Operation};
 use super::xml::{Element, unknown};

@@ -4,6 +4,8 @@
 //! the sandbox acts like is written with them and parsed too: only if both are
 //! the same tree is it taken. Blanks do not matter; all else does.
 
+use std::iter;
+
 use super::Error;
 
 /// What a formula consists of. Names may have dots: `Contract__r.Status`.
@@ -69,12 +71,12 @@ impl Condition {
                 value,
                 changed,
             } => {
-                let changed: String = changed
-                    .iter()
-                    .map(|field| format!(" || ISCHANGED({field})"))
-                    .collect();
+                let changed = changed.iter().map(|field| format!("ISCHANGED({field})"));
+                let touched: Vec<String> =
+                    iter::once("ISNEW()".to_owned()).chain(changed).collect();
                 format!(
-                    "NOT($Permission.{permission}) && ISPICKVAL({status}, \"{value}\") && (ISNEW(){changed})"
+                    "NOT($Permission.{permission}) && ISPICKVAL({status}, \"{value}\") && ({})",
+                    touched.join(" || ")
                 )
             }
         }

@@ -1,5 +1,5 @@
 //! What the permission sets give to the users who have them (Metadata API
-//! Developer Guide, "PermissionSet").
+//! Developer Guide, "`PermissionSet`").
 //!
 //! A permission set that overrides locks or sharing is refused: the sandbox
 //! would have to obey it, and the daemon must never need it.
