@@ -13,6 +13,7 @@ mod correction;
 mod delivery;
 mod demo;
 mod deployment;
+mod django;
 mod end_to_end;
 mod faults;
 mod history;

@@ -1,0 +1,7 @@
+"""Names the app."""
+
+from django.apps import AppConfig
+
+
+class AdsConfig(AppConfig):
+    name = "ads"

@@ -1,0 +1,70 @@
+//! A Python with Django, made once for each content of `requirements.txt`.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fs::{self, File};
+use std::hash::{Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Why there is no Django on this machine, which is nobody's fault.
+pub(crate) struct Unavailable(pub(crate) String);
+
+/// What pip says when the network is at fault, and not the list of packages.
+const NETWORK: [&str; 4] = [
+    "Failed to establish a new connection",
+    "Connection",
+    "timed out",
+    "ProxyError",
+];
+
+/// The `python` of a virtual environment that has what the app requires.
+pub(crate) fn python() -> Result<PathBuf, Unavailable> {
+    let requirements = super::app().join("requirements.txt");
+    let mut hasher = DefaultHasher::new();
+    fs::read(&requirements)
+        .expect("it is committed")
+        .hash(&mut hasher);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("django");
+    fs::create_dir_all(&folder).expect("target is ours");
+    let folder = folder.join(format!("{:016x}", hasher.finish()));
+
+    // Tests are processes of their own: one makes it, the others wait.
+    let lock = File::create(folder.with_extension("lock")).expect("target is ours");
+    lock.lock().expect("files can be locked here");
+    let complete = folder.join("complete");
+    let python = folder.join("bin/python");
+    if !complete.exists() {
+        make(&folder, &python, &requirements)?;
+        File::create(complete).expect("target is ours");
+    }
+    Ok(python)
+}
+
+fn make(folder: &Path, python: &Path, requirements: &Path) -> Result<(), Unavailable> {
+    let mut venv = Command::new("python3");
+    venv.args(["-m", "venv", "--clear"]).arg(folder);
+    if let Err(why) = run(&mut venv) {
+        return Err(Unavailable(format!("python3 makes no venv: {why}")));
+    }
+    let mut pip = Command::new(python);
+    pip.args(["-m", "pip", "install", "--quiet", "--requirement"])
+        .arg(requirements);
+    let Err(why) = run(&mut pip) else {
+        return Ok(());
+    };
+    if NETWORK.iter().any(|words| why.contains(words)) {
+        return Err(Unavailable(format!("PyPI cannot be reached: {why}")));
+    }
+    panic!("requirements.txt cannot be installed: {why}");
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let output = command.output().map_err(|error| error.to_string())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let (out, error) = (&output.stdout, &output.stderr);
+    Err([out, error]
+        .map(|text| String::from_utf8_lossy(text))
+        .concat())
+}
