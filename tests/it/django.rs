@@ -3,6 +3,7 @@
 //! it fail or wait.
 
 mod environment;
+mod readme;
 mod shop;
 
 use std::path::{Path, PathBuf};
