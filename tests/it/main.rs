@@ -17,6 +17,7 @@ mod django;
 mod end_to_end;
 mod faults;
 mod history;
+mod integrating;
 mod ledger;
 mod local;
 mod model;
