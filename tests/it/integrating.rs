@@ -15,7 +15,7 @@ use usage_sync::sandbox::{Options, Sandbox};
 use crate::support::{Daemon, Database, PATIENCE, postgres, redis, wait_until};
 
 /// The daemon runs until the page is read; every other command ends.
-const RUN: &str = "usage-sync run\n";
+const RUN: &str = "usage-sync run";
 
 struct Reader {
     database: Database,
@@ -33,7 +33,7 @@ fn blocks(page: &str) -> Vec<(String, String)> {
             continue;
         };
         let inside = lines.by_ref().take_while(|line| *line != "```");
-        let text: String = inside.map(|line| format!("{line}\n")).collect();
+        let text = inside.collect::<Vec<_>>().join("\n");
         blocks.push((kind.to_owned(), text));
     }
     blocks
@@ -78,10 +78,10 @@ impl Reader {
     /// Waits until the app's query answers so.
     async fn answer(&self, query: &str, text: &str) {
         let pool = PgPool::connect(&self.address("service_app")).await.unwrap();
-        wait_until(&format!("{text}{query}"), PATIENCE, async || {
+        wait_until(&format!("{text:?} from {query}"), PATIENCE, async || {
             let query = sqlx::query_scalar::<_, Option<String>>(AssertSqlSafe(query));
             let answer = query.fetch_optional(&pool).await.unwrap().flatten();
-            answer.as_deref() == Some(text.trim_end())
+            answer.as_deref() == Some(text)
         })
         .await;
         pool.close().await;
@@ -116,7 +116,7 @@ impl Reader {
             self.daemon = Some(process);
         } else {
             let status = process.ended().await;
-            assert!(status.success(), "{text}{}", process.log());
+            assert!(status.success(), "{text}\n{}", process.log());
         }
     }
 }

@@ -9,13 +9,9 @@ use std::process::Command;
 /// Why there is no Django on this machine, which is nobody's fault.
 pub(crate) struct Unavailable(pub(crate) String);
 
-/// What pip says when the network is at fault, and not the list of packages.
-const NETWORK: [&str; 4] = [
-    "Failed to establish a new connection",
-    "Connection",
-    "timed out",
-    "ProxyError",
-];
+/// What pip says when the network is at fault, and not the list of packages: an
+/// index that offers no version of what surely exists is out of reach.
+const NETWORK: [&str; 3] = ["(from versions: none)", "Connection", "timed out"];
 
 /// The `python` of a virtual environment that has what the app requires.
 pub(crate) fn python() -> Result<PathBuf, Unavailable> {

@@ -67,7 +67,7 @@ fn steps(section: &str) -> Vec<(String, Vec<&str>)> {
     while let Some(line) = lines.next() {
         if line == "```sh" {
             let inside = lines.by_ref().take_while(|line| *line != "```");
-            steps.push((inside.map(|line| format!("{line}\n")).collect(), Vec::new()));
+            steps.push((inside.collect::<Vec<_>>().join("\n"), Vec::new()));
         } else if let Some(shown) = line.strip_prefix("    ") {
             let (_, expected) = steps.last_mut().expect("something was typed");
             expected.push(shown);
