@@ -17,13 +17,15 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 PLACE = Path(__file__).resolve().parent / "sandbox.json"
-PATIENCE = 10  # seconds, until the sandbox is there
+PATIENCE = 60  # seconds, until the sandbox is there: it makes a key first
 
 
 def sandbox():
-    for _ in range(PATIENCE * 10):
+    for tenths in range(PATIENCE * 10):
         if PLACE.exists():
             return json.loads(PLACE.read_text())
+        if tenths == 30:
+            print("waiting for sandbox.json, which `usage-sync sandbox --ready-file` writes here", file=sys.stderr)
         time.sleep(0.1)
     sys.exit("sandbox.json is not there: start `usage-sync sandbox --ready-file sandbox.json &` in this folder")
 

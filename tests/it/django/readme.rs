@@ -84,7 +84,7 @@ async fn the_readme_leads_from_an_empty_database_to_a_synced_ad() {
     shop.world.app("drop schema usage_sync cascade").await;
     let folder = tempfile::tempdir().unwrap();
     let copy = std::process::Command::new("cp")
-        .args(["-r", "."])
+        .args(["-r", "ads", "shop", "manage.py", "sandbox.py"])
         .arg(folder.path())
         .current_dir(super::app())
         .status();
