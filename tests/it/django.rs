@@ -87,8 +87,9 @@ async fn a_correction_that_salesforce_refuses_is_told_in_words_until_it_goes_thr
 
     assert_eq!(shop.world.held().await, before);
     let page = shop.read(PAGE).await;
+    let contract = &shop.world.products[0].0;
     for sentence in [
-        "Salesforce refused it: Contract is fulfilled; usage is locked.",
+        &format!("Refused. Contract {contract} is fulfilled: its usage is locked."),
         "large: 1 here, none in Salesforce",
         "small: 5 here, 3 in Salesforce",
     ] {
@@ -107,7 +108,7 @@ async fn a_correction_that_salesforce_refuses_is_told_in_words_until_it_goes_thr
     shop.world.ad_is(&ad, "reported").await;
     shop.world.in_step().await;
     let page = shop.read(PAGE).await;
-    assert!(!page.contains("refused"), "{page}");
+    assert!(!page.contains("Refused"), "{page}");
     assert_eq!(shop.world.consumed(0), Some(6.0));
 }
 

@@ -74,7 +74,7 @@ class AdAdmin(admin.ModelAdmin):
         status = ad and ad.status
         if not status or status.state != AdStatus.State.REJECTED:
             return
-        parts = [f"{sync.explain(status).rstrip('.')}.", *sync.differences(ad, status)]
+        parts = [sync.explain(status), *sync.differences(ad, status)]
         messages.error(request, format_html_join(format_html("<br>"), "{}", ((part,) for part in parts)))
 
     @admin.action(description="Report to Salesforce again")

@@ -103,6 +103,9 @@ class AdStatus(models.Model):
     error_code = models.TextField(null=True)
     error_message = models.TextField(null=True)
     records = models.JSONField(decoder=ExactDecoder)
+    # The error in words, and line by line what was refused.
+    reason = models.TextField(null=True)
+    refused = models.JSONField(decoder=ExactDecoder)
 
     class Meta:
         managed = False

@@ -47,20 +47,14 @@ class CaptureTest(TestCase):
 
 class WordsTest(SimpleTestCase):
     def test_each_state_is_a_sentence(self):
-        for state, code, message, words in [
-            ("reported", None, None, "Salesforce has it."),
-            ("pending", None, None, "On its way to Salesforce."),
-            ("pending", "X", "busy", "On its way to Salesforce; the last try failed: busy"),
-            ("rejected", "X", "no such day", "Salesforce refused it: no such day"),
-            (
-                "rejected",
-                "INVALID_CROSS_REFERENCE_KEY",
-                "invalid id",
-                "Salesforce refused it: there is no such product of a contract in Salesforce (invalid id)",
-            ),
-            ("rejected", "VIEW_LINE", "no line", "Salesforce refused it: the ad's own data cannot be reported: no line"),
+        for state, reason, words in [
+            ("reported", None, "Salesforce has it."),
+            ("pending", None, "On its way to Salesforce."),
+            ("pending", "Busy. It is tried again by itself", "On its way to Salesforce. Busy. It is tried again by itself."),
+            ("rejected", "Contract 1 is fulfilled", "Refused. Contract 1 is fulfilled."),
+            ("rejected", "Salesforce refuses this: no.", "Refused. Salesforce refuses this: no."),
         ]:
-            status = AdStatus(ad_id="1", state=state, error_code=code, error_message=message)
+            status = AdStatus(ad_id="1", state=state, reason=reason)
             self.assertEqual(sync.explain(status), words)
 
 

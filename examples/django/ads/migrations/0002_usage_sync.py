@@ -78,6 +78,8 @@ class Migration(migrations.Migration):
                 ("error_code", models.TextField(null=True)),
                 ("error_message", models.TextField(null=True)),
                 ("records", models.JSONField(decoder=ads.models.ExactDecoder)),
+                ("reason", models.TextField(null=True)),
+                ("refused", models.JSONField(decoder=ads.models.ExactDecoder)),
             ],
             options={
                 "verbose_name": "report",
