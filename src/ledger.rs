@@ -32,30 +32,10 @@ pub use landing::{Found, Landing};
 pub use record::{Answer, Outcome, Recorded, Verdict};
 pub use sight::read_one;
 
-use crate::{plan::Names, postgres};
-
-/// Opens a transaction whose commit does not wait for the disk. What it may
-/// lose in a crash of the server is found again: the intent that it deletes
-/// is then still there. The time-outs keep a locked table of the app from
-/// holding the daemon, and a daemon that is frozen in the middle of one from
-/// holding the app's migrations and other daemons: the server ends a transaction
-/// that nobody goes on with. Compiling a statement takes Postgres 0.3 s, and it does
-/// so wherever it takes a table that has grown since it was last analysed for
-/// a costly one; none of these statements runs long enough to earn that.
-const BEGIN: &str = "begin; \
-    set local synchronous_commit to off; \
-    set local jit to off; \
-    set local statement_timeout to '15s'; \
-    set local lock_timeout to '5s'; \
-    set local idle_in_transaction_session_timeout to '3s'";
-
-/// As [`BEGIN`], but committed means on disk.
-const BEGIN_DURABLE: &str = "begin; \
-    set local synchronous_commit to on; \
-    set local jit to off; \
-    set local statement_timeout to '15s'; \
-    set local lock_timeout to '5s'; \
-    set local idle_in_transaction_session_timeout to '3s'";
+use crate::{
+    plan::Names,
+    postgres::{self, BEGIN},
+};
 
 /// Salesforce lets a request run for ten minutes (Salesforce Developer Limits,
 /// "API Requests: Total Limits and Allocations"); one more for clocks and

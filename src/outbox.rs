@@ -7,29 +7,11 @@ use sqlx::{PgPool, PgTransaction, types::time::OffsetDateTime};
 use crate::{
     failpoint::{self, Point},
     ledger::{self, Error},
-    postgres,
+    postgres::{self, BEGIN, BEGIN_DURABLE},
 };
 
 /// Changes a transaction: some milliseconds of work.
 const BATCH: i64 = 2000;
-
-/// Moving may be lost in a crash of the server, since the changes are then
-/// back in the outbox: it need not wait for the disk. Nor for a compiler, which
-/// Postgres starts because a truncated table would mean reading all ads. A daemon
-/// that is frozen in between loses the transaction to whoever is not.
-const BEGIN: &str = "begin; \
-    set local synchronous_commit to off; \
-    set local jit to off; \
-    set local statement_timeout to '15s'; \
-    set local lock_timeout to '5s'; \
-    set local idle_in_transaction_session_timeout to '3s'";
-
-/// As [`BEGIN`], for what a command was asked for: committed means on disk.
-pub(crate) const BEGIN_DURABLE: &str = "begin; \
-    set local jit to off; \
-    set local statement_timeout to '15s'; \
-    set local lock_timeout to '5s'; \
-    set local idle_in_transaction_session_timeout to '3s'";
 
 type Ids = Option<Vec<String>>;
 

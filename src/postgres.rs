@@ -20,6 +20,29 @@ use tokio::time::timeout;
 
 use crate::settings;
 
+/// Begins a transaction whose commit does not wait for the disk: for what is
+/// found again after a crash of the server, an intent that stands again or changes
+/// that are back in the outbox. The time-outs keep a locked table of the app from
+/// holding the daemon, and a daemon that is frozen in the middle of one from
+/// holding the app's migrations and other daemons: the server ends a transaction
+/// that nobody goes on with. Compiling a statement takes Postgres 0.3 s, and it
+/// does so wherever it takes a table that has grown since it was last analysed for
+/// a costly one; none of these statements runs long enough to earn that.
+pub(crate) const BEGIN: &str = "begin; \
+    set local synchronous_commit to off; \
+    set local jit to off; \
+    set local statement_timeout to '15s'; \
+    set local lock_timeout to '5s'; \
+    set local idle_in_transaction_session_timeout to '3s'";
+
+/// As [`BEGIN`], but committed means on disk.
+pub(crate) const BEGIN_DURABLE: &str = "begin; \
+    set local synchronous_commit to on; \
+    set local jit to off; \
+    set local statement_timeout to '15s'; \
+    set local lock_timeout to '5s'; \
+    set local idle_in_transaction_session_timeout to '3s'";
+
 /// How long a connection of the pool is waited for.
 const ACQUIRE: Duration = Duration::from_secs(5);
 

@@ -7,8 +7,8 @@ use sqlx::PgPool;
 use super::Difference;
 use crate::{
     ledger::Error,
-    outbox::{self, BEGIN_DURABLE, begin_reading},
-    postgres,
+    outbox::{self, begin_reading},
+    postgres::{self, BEGIN_DURABLE},
 };
 
 /// Ads a page.

@@ -3,8 +3,8 @@
 
 use sqlx::{PgPool, types::time::OffsetDateTime};
 
-use super::{BEGIN, Error, answered};
-use crate::postgres;
+use super::{Error, answered};
+use crate::postgres::{self, BEGIN};
 
 /// A cause, and one of the ads behind it.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]

@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use sqlx::PgConnection;
 
 use super::{
-    BEGIN, BEGIN_DURABLE, Error, Ledger, Pg,
+    Error, Ledger, Pg,
     doubt::{self, Doubt, Intended},
 };
 use crate::{
     failpoint::{self, Point},
     plan::{HeldRecord, Operation, WantedLine, blank},
-    postgres,
+    postgres::{self, BEGIN, BEGIN_DURABLE},
 };
 
 /// An ad as it was read under its token.

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use sqlx::types::time::OffsetDateTime;
 
-use super::{BEGIN, Error, Ledger, announce};
-use crate::postgres;
+use super::{Error, Ledger, announce};
+use crate::postgres::{self, BEGIN};
 
 /// A look takes no longer than this; afterwards another may be taken.
 const LOOK: Duration = Duration::from_mins(1);

@@ -5,14 +5,14 @@ use std::{collections::HashSet, time::Duration};
 use sqlx::Acquire as _;
 
 use super::{
-    BEGIN, Error, Intent, Ledger, Pg, announce,
+    Error, Intent, Ledger, Pg, announce,
     doubt::{self, Doubt},
     fence, journal,
 };
 use crate::{
     failpoint::{self, Point},
     plan::{Action, Operation},
-    postgres,
+    postgres::{self, BEGIN},
 };
 
 /// What Salesforce answered to one operation.
@@ -78,6 +78,9 @@ pub struct Answer {
     pub verdict: Verdict,
     /// What became of each operation.
     pub operations: Vec<(Operation, Outcome)>,
+    /// Several of them, which no single request could take: for moments Salesforce
+    /// showed a part of the correction.
+    pub in_steps: bool,
 }
 
 /// What [`Ledger::record`] wrote.

@@ -5,8 +5,8 @@
 
 use sqlx::{Connection as _, PgConnection};
 
-use super::{BEGIN, Error, Ledger, fence};
-use crate::postgres;
+use super::{Error, Ledger, fence};
+use crate::postgres::{self, BEGIN};
 
 /// Enough to choose from by chance, so that a few bad ones among them are not
 /// asked again and again.
