@@ -26,10 +26,18 @@ struct Line<'a> {
     reason: Option<(&'a str, &'a str)>,
 }
 
+const REJECT: &str = "reject";
+
 /// The mark of what came from an overtaken hand; `journal.sql` knows it.
 const OVERTAKEN: (&str, &str) = (
     "OVERTAKEN",
     "done by a worker that another one had overtaken: the entry with the highest token says what stands",
+);
+
+/// The mark of what was done apart from the rest of its correction.
+const IN_STEPS: (&str, &str) = (
+    "IN_STEPS",
+    "the correction did not fit into one request: for moments Salesforce showed a part of it",
 );
 
 /// Adds what these answers say.
@@ -48,7 +56,7 @@ pub(super) async fn write_overtaken(
     answers: &[&Answer],
 ) -> Result<(), Error> {
     let lines = answers.iter().flat_map(|answer| lines(answer));
-    let done = lines.filter(|line| line.reason.is_none());
+    let done = lines.filter(|line| line.action != REJECT);
     let marked = done.map(|line| Line {
         reason: Some(OVERTAKEN),
         ..line
@@ -113,10 +121,10 @@ fn lines(answer: &Answer) -> Vec<Line<'_>> {
                 operation: Some(operation),
                 fields: Some(&operation.fields),
                 salesforce_id: id.as_deref(),
-                reason: None,
+                reason: answer.in_steps.then_some(IN_STEPS),
             }),
             Outcome::Refused { code, message } if rejected.is_some() => Some(Line {
-                action: "reject",
+                action: REJECT,
                 answer,
                 operation: Some(operation),
                 fields: Some(operation.fields.as_str())
@@ -127,9 +135,9 @@ fn lines(answer: &Answer) -> Vec<Line<'_>> {
             Outcome::Refused { .. } | Outcome::InDoubt | Outcome::NotSent => None,
         })
         .collect();
-    if rejected.is_some() && lines.iter().all(|line| line.reason.is_none()) {
+    if rejected.is_some() && lines.iter().all(|line| line.action != REJECT) {
         lines.push(Line {
-            action: "reject",
+            action: REJECT,
             answer,
             operation: None,
             fields: None,

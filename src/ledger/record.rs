@@ -214,6 +214,7 @@ async fn reject(
             message: message.to_owned(),
         },
         operations: Vec::new(),
+        in_steps: false,
     };
     journal::write(transaction, &[&answer]).await?;
     announce(transaction, &[(ad_id.to_owned(), true)]).await

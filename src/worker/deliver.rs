@@ -90,6 +90,9 @@ pub async fn deliver(client: &Client, mut ads: Vec<PlannedAd>, terms: Terms<'_>)
         given_up: false,
     };
     let trouble = delivery.run().await.err();
+    let in_steps: Vec<bool> = (0..ads.len())
+        .map(|ad| delivery.is_correction(ad) && !delivery.is_unit(ad))
+        .collect();
     let Delivery {
         results,
         calls,
@@ -106,7 +109,8 @@ pub async fn deliver(client: &Client, mut ads: Vec<PlannedAd>, terms: Terms<'_>)
     let answers = ads
         .into_iter()
         .zip(results)
-        .map(|(ad, results)| answer(ad, results))
+        .zip(in_steps)
+        .map(|((ad, results), in_steps)| answer(ad, results, in_steps))
         .collect();
     Delivered {
         answers,

@@ -135,3 +135,45 @@ async fn corrections_of_many_ads_share_their_calls() {
     let calls = world.sandbox.stats().api_calls - before;
     assert!(calls <= 16, "{calls} calls");
 }
+
+#[tokio::test]
+async fn a_correction_too_large_for_one_unit_goes_in_the_safe_order_and_the_journal_says_so() {
+    let world = World::new(1).await;
+    world.keep_moments();
+    let _daemon = world.daemon();
+    world
+        .app("insert into ad_product select 1, 'line ' || n, 0, 1 from generate_series(1, 500) n")
+        .await;
+    world.in_step().await;
+
+    // One more than a graph takes.
+    let correct = "begin; delete from ad_product where product in ('line 1', 'line 2'); \
+        update ad_product set quantity = 2; \
+        insert into ad_product values (1, 'new', 0, 1); commit";
+    world.app(correct).await;
+    world.in_step().await;
+
+    let told: Vec<(String, Option<String>, i64)> = sqlx::query_as(
+        "select action, code, count(*) from usage_sync.journal group by 1, 2 order by 1, 2",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .expect("the journal can be read");
+    let in_steps = || Some(String::from("IN_STEPS"));
+    assert_eq!(
+        told,
+        [
+            (String::from("create"), in_steps(), 1),
+            (String::from("create"), None, 500),
+            (String::from("update"), in_steps(), 498),
+            (String::from("withdraw"), in_steps(), 2),
+        ]
+    );
+    for state in world.states_of("1") {
+        let has = |line: &str| state.iter().any(|usage| usage.external_id == line);
+        assert!(
+            !has("1:new") || !has("1:line 1") && !has("1:line 2"),
+            "what is new stood beside what was to go"
+        );
+    }
+}

@@ -176,6 +176,7 @@ impl Hand {
                         (operation, outcome)
                     })
                     .collect(),
+                in_steps: false,
             })
             .collect();
         let recorded = ledger.record(self.intent, &answers, HOURS).await.unwrap();

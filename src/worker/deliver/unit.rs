@@ -21,17 +21,19 @@ use crate::{
 type Ids = HashMap<Place, String>;
 
 impl Delivery<'_> {
-    /// Whether the ad goes out as one: it is corrected in several places, and a
-    /// graph can take it. Also several changes of one kind are half done where one
-    /// of them is refused.
+    /// Whether the ad is corrected in several places. Also several changes of one
+    /// kind are half done where one of them is refused.
+    pub(super) fn is_correction(&self, ad: usize) -> bool {
+        let corrects = |operation: &Operation| operation.action != Action::Create;
+        self.steps_of(ad) > 1 && self.ads[ad].operations.iter().any(corrects)
+    }
+
+    /// Whether the ad goes out as one: it is a correction that a graph can take.
     pub(super) fn is_unit(&self, index: usize) -> bool {
         let ad = &self.ads[index];
-        let corrects = |operation: &Operation| operation.action != Action::Create;
-        let steps = self.steps_of(index);
-        steps > 1
-            && ad.operations.iter().any(corrects)
+        self.is_correction(index)
             && self.client.has_graphs()
-            && steps <= MAX_STEPS
+            && self.steps_of(index) <= MAX_STEPS
             // In a graph an external id stands in the address, and one that
             // looks like a file's name is not found there (REST API Developer
             // Guide, "sObject Rows by External ID").

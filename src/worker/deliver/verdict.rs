@@ -93,7 +93,7 @@ impl From<salesforce::Error> for Refused {
 }
 
 /// What the ledger is to be told of an ad.
-pub(super) fn answer(ad: PlannedAd, results: Vec<Sent>) -> Answer {
+pub(super) fn answer(ad: PlannedAd, results: Vec<Sent>, in_steps: bool) -> Answer {
     let verdict = verdict(&results, ad.suspicions);
     let operations = ad
         .operations
@@ -110,6 +110,7 @@ pub(super) fn answer(ad: PlannedAd, results: Vec<Sent>) -> Answer {
         token: ad.token,
         verdict,
         operations,
+        in_steps,
     }
 }
 

@@ -52,6 +52,7 @@ pub(super) async fn plan_all(
             token: ad.token,
             verdict,
             operations: Vec::new(),
+            in_steps: false,
         });
     }
     Ok((planned, settled))

@@ -308,6 +308,7 @@ async fn recording_twice_because_the_first_answer_got_lost_ends_well() {
         token: hand.token(),
         verdict: Verdict::Reported,
         operations: vec![(hand.ads[0].1[0].clone(), done(&hand.ads[0].1[0]))],
+        in_steps: false,
     }];
 
     for _ in 0..2 {
