@@ -1,4 +1,4 @@
-//! Places where a test lets the process die, panic or hang: each step of a
+//! Places where a test lets the process die, panic, hang or stop: each step of a
 //! delivery and of capture, and each loop.
 //!
 //! Only with the feature `failpoints`; without it a point is nothing at all.
@@ -138,6 +138,8 @@ mod armed {
         Hang,
         /// Nor does its thread.
         Block,
+        /// The whole process stands still until it is told to go on.
+        Stop,
     }
 
     static ORDERS: LazyLock<Vec<Order>> = LazyLock::new(|| {
@@ -153,6 +155,7 @@ mod armed {
             "panic" => Action::Panic,
             "hang" => Action::Hang,
             "block" => Action::Block,
+            "stop" => Action::Stop,
             _ => return None,
         };
         let hit = parts.next().map_or(Some(1), |hit| hit.parse().ok())?;
@@ -178,6 +181,10 @@ mod armed {
             Action::Panic => panic!("fail point {point:?}"),
             Action::Hang => std::future::pending().await,
             Action::Block => std::thread::sleep(FOR_EVER),
+            Action::Stop => {
+                // It cannot be refused.
+                let _stopped = nix::sys::signal::raise(nix::sys::signal::Signal::SIGSTOP);
+            }
         }
     }
 }

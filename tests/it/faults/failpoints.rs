@@ -11,6 +11,8 @@ use usage_sync::{
 
 use crate::support::{Daemon, PATIENCE, World, wait_until};
 
+mod locks;
+
 const CLAIM: &[Point] = &[
     Point::Claimed,
     Point::FenceBegun,
@@ -138,64 +140,6 @@ async fn f41_a_death_in_the_middle_of_a_move_counts_each_unit_once() {
     ]
     .concat();
     for_each(&points, survive_move).await;
-}
-
-#[tokio::test]
-async fn f40_a_lock_after_a_death_at_any_step_of_an_edit_leaves_ledger_and_salesforce_agreed() {
-    let points = [
-        REQUEST,
-        RECORD_FIRST,
-        &[Point::Claimed, Point::FenceTaken, Point::FenceCommitted],
-    ]
-    .concat();
-    for_each(&points, survive_lock).await;
-}
-
-/// What comes after these touches neither the ledger nor Salesforce.
-const RECORD_FIRST: &[Point] = &[Point::RecordBegun, Point::Recording, Point::Recorded];
-
-/// Some change, some take two kinds of change.
-const EDIT: &str = "begin; update ad_product set quantity = 7 where ad_id <= 4; \
-    delete from ad_product where ad_id > 7; \
-    insert into ad_product select n, 'large', 0, 3 from generate_series(8, 10) n; \
-    insert into ad_product select n, 'huge', 0, 1 from generate_series(11, 13) n; commit";
-
-async fn survive_lock(point: Point) {
-    let world = reported().await;
-    die_at(&world, point, EDIT).await;
-    world.set_contract(0, "Fulfilled");
-    let _other = world.daemon_with(&[("RETRY_REJECTED", "1s"), ("WORKER_BATCH_SIZE", "10")]);
-    let what = format!("all to be settled after a death at {point:?}");
-    wait_until(&what, PATIENCE, async || world.pending().await == 0).await;
-
-    let told: Vec<(String, String)> = sqlx::query_as(
-        "select external_id, (fields->'Quantity__c')::text from usage_sync.record \
-         where state = 'reported' order by external_id",
-    )
-    .fetch_all(&world.pool)
-    .await
-    .expect("the ledger");
-    let doubtful: Vec<String> = sqlx::query_scalar(
-        "select external_id from usage_sync.record join usage_sync.ad as ad using (ad_id) \
-         where record.state = 'sending' and ad.state = 'rejected'",
-    )
-    .fetch_all(&world.pool)
-    .await
-    .expect("the ledger");
-    let mut held: Vec<(String, String)> = world
-        .held()
-        .await
-        .into_iter()
-        .map(|usage| (usage.external_id, usage.quantity))
-        .collect();
-    held.retain(|(name, _)| !doubtful.contains(name));
-    let mut told = told;
-    told.sort();
-    assert_eq!(told, held, "{point:?}, in doubt {doubtful:?}");
-
-    // Unlocked, what waited goes out by itself.
-    world.set_contract(0, "Activated");
-    world.in_step().await;
 }
 
 /// From one contract to the other: some as they are, some under another line,

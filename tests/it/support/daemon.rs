@@ -92,6 +92,17 @@ impl Daemon {
         self.signal(Signal::SIGSTOP);
     }
 
+    /// Whether it is frozen, by somebody else or by itself.
+    pub(crate) fn is_frozen(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()));
+        // The name before it, in brackets, may hold anything.
+        let state = stat.ok().and_then(|stat| {
+            let (_, rest) = stat.rsplit_once(')')?;
+            rest.trim_start().chars().next()
+        });
+        state == Some('T')
+    }
+
     /// Lets it go on.
     pub(crate) fn thaw(&self) {
         self.signal(Signal::SIGCONT);
