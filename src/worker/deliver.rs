@@ -162,6 +162,7 @@ struct Delivery<'a> {
 
 impl Delivery<'_> {
     async fn run(&mut self) -> Result<(), salesforce::Error> {
+        self.keep_in_place().await?;
         self.units().await?;
         let withdrawals = self.places(Action::Withdraw);
         self.withdraw(&withdrawals).await?;

@@ -3,16 +3,19 @@
 //!
 //! Most orgs allow it, and nobody is asked before one refuses. Then the object's
 //! description says which references stay as they were created, and the ad is
-//! tried again in the other way. A record in doubt may have any master, so
-//! from then on it is looked up and replaced as well.
+//! tried again in the other way. A record in doubt may have any master, so from
+//! then on it is looked at first, and replaced unless it has the right one.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+
+use serde_json::value::RawValue;
 
 use super::super::parcel::PlannedAd;
 use super::{Delivery, Place, Refused, Sent, refused_or_doubtful};
 use crate::{
+    compare::Expectation,
     plan::{Action, Members, Operation, members},
-    salesforce::RecordError,
+    salesforce::{self, RecordError},
 };
 
 impl Delivery<'_> {
@@ -26,6 +29,34 @@ impl Delivery<'_> {
         operations
             .filter(|operation| self.is_replaced((ad, *operation)))
             .count()
+    }
+
+    /// Looks at records in doubt before they are replaced: one that has the right
+    /// master already is changed in place. Where its contract is locked a
+    /// replacement would be refused, though nothing may be left to change.
+    pub(super) async fn keep_in_place(&mut self) -> Result<(), salesforce::Error> {
+        let mut groups: BTreeMap<Vec<String>, Vec<(Place, Expectation)>> = BTreeMap::new();
+        for place in &self.replaced {
+            let operation = self.operation(*place);
+            if operation.held.is_none()
+                && let Some(masters) = masters(operation, self.client.fixed_fields())
+            {
+                let group = groups.entry(masters.columns()).or_default();
+                group.push((*place, masters));
+            }
+        }
+        for (columns, mut group) in groups {
+            group.sort_by_key(|(place, _)| *place);
+            let places: Vec<Place> = group.iter().map(|(place, _)| *place).collect();
+            let rows = self.look_up(&places, &columns).await?;
+            for (place, masters) in group {
+                let row = rows.get(&self.operation(place).external_id);
+                if row.is_some_and(|row| masters.is_met_by(&row.fields)) {
+                    self.replaced.remove(&place);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Asks which references are fixed, where a refusal says that one is.
@@ -93,17 +124,28 @@ fn moves(operation: &Operation, fixed: &[String]) -> bool {
         .any(|field| value(&held, field) != value(&wanted, field))
 }
 
-/// What names a parent: its id (`X__c`), or its external id (`X__r`).
+/// The fixed references as they are to be; `None` where no query can tell.
+fn masters(operation: &Operation, fixed: &[String]) -> Option<Expectation> {
+    let wanted = members(&operation.fields)?;
+    let masters: BTreeMap<&str, &RawValue> = wanted
+        .iter()
+        .filter(|(name, _)| fixed.iter().any(|field| names(name, field)))
+        .map(|(name, value)| (name.as_str(), *value))
+        .collect();
+    let told = serde_json::to_string(&masters).ok()?;
+    Expectation::new(&told, "{}").filter(|_| !masters.is_empty())
+}
+
+/// What a member says of a parent: its id (`X__c`), or its external id (`X__r`).
 fn value<'m>(members: &'m Members<'_>, field: &str) -> Option<&'m str> {
-    let twin = field.strip_suffix("__c").map(|stem| format!("{stem}__r"));
-    let is_it = |name: &str| {
-        name.eq_ignore_ascii_case(field)
-            || twin
-                .as_deref()
-                .is_some_and(|twin| name.eq_ignore_ascii_case(twin))
-    };
     members
         .iter()
-        .find(|(name, _)| is_it(name))
+        .find(|(name, _)| names(name, field))
         .map(|(_, value)| value.get())
+}
+
+fn names(name: &str, field: &str) -> bool {
+    let twin = field.strip_suffix("__c").map(|stem| format!("{stem}__r"));
+    let mut forms = [Some(field), twin.as_deref()].into_iter().flatten();
+    forms.any(|form| name.eq_ignore_ascii_case(form))
 }

@@ -6,7 +6,7 @@ use super::super::verify::refuses_the_question;
 use super::{Call, Delivery, Pieces, Place, Refused, Sent, ads_of, of_ads};
 use crate::{
     failpoint::{self, Point},
-    salesforce,
+    salesforce::{self, Row},
 };
 
 impl Delivery<'_> {
@@ -33,23 +33,25 @@ impl Delivery<'_> {
     ) -> Result<HashMap<Place, String>, salesforce::Error> {
         let is_unknown = |place: &Place| self.operation(*place).salesforce_id.is_none();
         let unknown: Vec<Place> = places.iter().copied().filter(is_unknown).collect();
-        let found = self.look_up(&unknown).await?;
+        let found = self.look_up(&unknown, &[]).await?;
         let mut ids = HashMap::new();
         for place in places {
             let operation = self.operation(*place);
             let id = operation.salesforce_id.as_ref();
-            if let Some(id) = id.or_else(|| found.get(&operation.external_id)) {
+            let found = found.get(&operation.external_id).map(|row| &row.id);
+            if let Some(id) = id.or(found) {
                 ids.insert(*place, id.clone());
             }
         }
         Ok(ids)
     }
 
-    /// Asks for the ids of records by their external ids.
-    async fn look_up(
+    /// Asks for records by their external ids, and for these fields of them.
+    pub(super) async fn look_up(
         &mut self,
         unknown: &[Place],
-    ) -> Result<HashMap<String, String>, salesforce::Error> {
+        columns: &[String],
+    ) -> Result<HashMap<String, Row>, salesforce::Error> {
         let mut found = HashMap::new();
         let mut pieces = Pieces::of(&ads_of(unknown));
         let ended = loop {
@@ -61,19 +63,19 @@ impl Delivery<'_> {
             let names: Vec<&str> = names
                 .map(|operation| operation.external_id.as_str())
                 .collect();
-            let answer = self.client.find(&names).await;
+            let answer = self.client.read_back(&names, columns).await;
             failpoint::at(Point::LookedUp).await;
             self.calls += 1;
             match answer {
-                Ok(ids) => {
+                Ok(rows) => {
                     for place in places {
-                        let is_there = ids.contains_key(&self.operation(place).external_id);
+                        let is_there = rows.contains_key(&self.operation(place).external_id);
                         // What is only replaced is still to be created.
                         if !is_there && !self.is_replaced(place) {
                             self.set(place, Sent::Done(None));
                         }
                     }
-                    found.extend(ids);
+                    found.extend(rows);
                     pieces.answered(Vec::new());
                 }
                 // Reports may be taken all the same: only what has to be looked

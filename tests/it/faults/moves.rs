@@ -5,7 +5,7 @@ use serde_json::json;
 use usage_sync::sandbox::{Effect, Plan};
 
 use super::salesforce::complaints;
-use crate::support::{Daemon, World};
+use crate::support::{Daemon, PATIENCE, World, wait_until};
 
 /// With one-line ads in contract 0, reported by the daemon.
 async fn fixed(ads: i32, settings: &[(&'static str, &str)]) -> (World, Daemon) {
@@ -89,6 +89,44 @@ async fn f41_a_replacement_whose_answer_is_lost_counts_once() {
 }
 
 #[tokio::test]
+async fn f41_a_replacement_that_was_done_and_locked_before_anybody_heard_of_it_is_reported() {
+    let (world, _daemon) = fixed(6, &[]).await;
+    world
+        .app("update ad_product set contract_product = 1 where ad_id = 1")
+        .await;
+    world.in_step().await;
+    let lost = world.sandbox.fault(Plan {
+        path: Some(String::from("/composite/graph")),
+        times: Some(1),
+        ..Plan::always(Effect::DropAfter)
+    });
+    // Time to lock the contract.
+    world.sandbox.fault(Plan {
+        method: Some(String::from("GET")),
+        path: Some(String::from("/query")),
+        ..Plan::always(Effect::Delay { ms: 500 })
+    });
+
+    world
+        .app("update ad_product set contract_product = 1 where ad_id = 2")
+        .await;
+    wait_until("the lost answer", PATIENCE, async || {
+        world.sandbox.fault_hits(lost) == 1
+    })
+    .await;
+    world.set_contract(1, "Fulfilled");
+    world.in_step().await;
+
+    let refused: i64 =
+        sqlx::query_scalar("select count(*) from usage_sync.journal where action = 'reject'")
+            .fetch_one(&world.pool)
+            .await
+            .expect("the journal can be read");
+    assert_eq!(refused, 0);
+    always_in_one(&world, 6);
+}
+
+#[tokio::test]
 async fn f41_where_records_may_not_move_a_lock_on_either_side_keeps_them_where_they_are() {
     let (world, _daemon) = fixed(1, &[("RETRY_REJECTED", "500ms")]).await;
     let before = world.held().await;
@@ -140,10 +178,7 @@ async fn f40_a_correction_of_two_lines_is_refused_whole_where_one_of_them_is_loc
     assert_eq!(world.held().await, before);
 
     world.app("delete from ad_product").await;
-    crate::support::wait_until("the refusal", crate::support::PATIENCE, async || {
-        world.pending().await == 0
-    })
-    .await;
+    wait_until("the refusal", PATIENCE, async || world.pending().await == 0).await;
     assert_eq!(world.status("1").await.0, "rejected");
     assert_eq!(world.held().await, before);
 }
