@@ -194,7 +194,7 @@ fn worker_options(settings: &Settings) -> worker::Options {
     worker::Options {
         batch_size: settings.worker.batch_size,
         concurrency: settings.salesforce.max_concurrency,
-        lease: settings.queue.lease,
+        lease: settings.queue.claim_lasts(),
         retry: Backoff {
             base: settings.retry.base,
             max: settings.retry.max,

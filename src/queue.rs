@@ -170,7 +170,7 @@ impl Queue {
             keys: Keys::of(&settings.name),
             scripts: Arc::new(Scripts::new()),
             max: settings.max,
-            lease: settings.lease,
+            lease: settings.claim_lasts(),
             trouble: Trouble::with("redis"),
         }
     }

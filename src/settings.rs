@@ -143,8 +143,16 @@ pub struct Queue {
     pub name: String,
     /// Ids in Redis at most.
     pub max: usize,
-    /// How long a claim lasts unless renewed.
+    /// When another worker has reported the ads of a dead one.
     pub lease: Duration,
+}
+
+impl Queue {
+    /// How long a claim lasts unless renewed: a fifteenth of the lease is left to
+    /// notice its end and to report.
+    pub fn claim_lasts(&self) -> Duration {
+        self.lease.mul_f64(14.0 / 15.0)
+    }
 }
 
 /// The delivery loop.
