@@ -31,7 +31,7 @@ pub enum Permit {
 /// What was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sent {
-    /// The probe that [`Gate::permit`] handed out.
+    /// The probe that [`super::Gate::permit`] handed out.
     Probe,
     /// The trial that it handed out.
     Trial,
