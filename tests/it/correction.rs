@@ -1,6 +1,8 @@
 //! A correction of one ad is one unit: Salesforce shows the state before or
 //! the state after, not half of it.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 use usage_sync::sandbox::{Effect, Plan};
 
@@ -176,4 +178,47 @@ async fn a_correction_too_large_for_one_unit_goes_in_the_safe_order_and_the_jour
             "what is new stood beside what was to go"
         );
     }
+}
+
+#[tokio::test]
+async fn an_ad_or_a_line_that_comes_back_under_its_name_counts_once() {
+    let world = World::new(1).await;
+    let _daemon = world.daemon();
+    world.app(BOOKED).await;
+    world.in_step().await;
+    let first = ids(&world);
+
+    world.app("delete from ad_product").await;
+    world.in_step().await;
+    assert_eq!(world.consumed(0), Some(0.0));
+    world.app(BOOKED).await;
+    world.in_step().await;
+    let second = ids(&world);
+    assert!(first.is_disjoint(&second), "what was deleted is no more");
+
+    world
+        .app("delete from ad_product where product = 'small'")
+        .await;
+    world.in_step().await;
+    world
+        .app("insert into ad_product values (1, 'small', 0, 2)")
+        .await;
+    world.in_step().await;
+    assert_eq!(world.consumed(0), Some(3.0));
+
+    // In one transaction it never was away.
+    let third = ids(&world);
+    world
+        .app("begin; delete from ad_product; insert into ad_product values (1, 'small', 0, 7), (1, 'large', 0, 1); commit")
+        .await;
+    world.in_step().await;
+    assert_eq!(ids(&world), third);
+    assert_eq!(world.consumed(0), Some(8.0));
+}
+
+/// What Salesforce calls the records.
+fn ids(world: &World) -> BTreeSet<String> {
+    let records = world.sandbox.records("Usage__c").expect("records");
+    let id = |record: &serde_json::Value| record["Id"].as_str().expect("an id").to_owned();
+    records.iter().map(id).collect()
 }

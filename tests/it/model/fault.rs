@@ -130,10 +130,10 @@ impl Fault {
             seed: Some(dice.u64(..)),
             ..Plan::always(effect)
         };
-        // Most strike only what writes; some also the login and the probes.
-        if dice.u32(0..3) > 0 {
-            plan.path = Some(String::from("/composite"));
-        }
+        // Most strike only what writes, or of that only corrections; some also the
+        // login and the probes.
+        let struck = ["/composite", "/composite", "/composite/graph", ""][dice.usize(..4)];
+        plan.path = Some(String::from(struck)).filter(|path| !path.is_empty());
         match self.kind {
             Kind::ServerError | Kind::HtmlPage | Kind::EmptyBody => plan.processed = dice.bool(),
             Kind::Hang => plan.times = Some(2),
