@@ -10,9 +10,8 @@ use super::{Arguments, Figure};
 use crate::Error;
 use crate::stage::Stage;
 
-/// How long the default lease lasts, and what looking for it may take.
+/// The default lease: by then another daemon has reported what was in hand.
 const LEASE: f64 = 15.0;
-const LITTLE: f64 = 1.0;
 /// Longer than the lease.
 const FROZEN: Duration = Duration::from_secs(20);
 /// A kill between two deliveries shows nothing, so the run is made again; at 50
@@ -50,7 +49,7 @@ async fn kill(stage: &mut Stage, arguments: &Arguments, only: bool) -> Result<Ve
         }
         let recovery = scene.recovery(start).await?;
         let struck = scene.said(TOOK_OVER);
-        let mut figures = vec![Figure::seconds(BEFORE, recovery).at_most(LEASE + LITTLE)];
+        let mut figures = vec![Figure::seconds(BEFORE, recovery).at_most(LEASE)];
         figures.extend(scene.end().await?);
         if struck {
             return Ok(figures);
@@ -100,7 +99,7 @@ pub(super) async fn freeze_one_of_two(
             "from the freeze until all that was committed before is reported",
             recovery,
         )
-        .at_most(LEASE + LITTLE),
+        .at_most(LEASE),
         Figure::seconds(
             "from the thaw until all that was committed before is reported",
             after,
