@@ -85,11 +85,11 @@ impl App {
 /// The statement with which the app remembers what a contract's products are
 /// called in Salesforce.
 pub(crate) fn remember(contract: &Contract) -> String {
-    let Contract { id, number, .. } = contract;
+    let number = &contract.number;
     let rows: Vec<String> = contract
         .products
         .iter()
-        .map(|(code, product)| format!("    ('{number}', '{code}', '{id}', '{product}')"))
+        .map(|(code, product)| format!("    ('{number}', '{code}', '{product}')"))
         .collect();
     format!("insert into contract_product values\n{};", rows.join(",\n"))
 }

@@ -56,7 +56,7 @@ commit;";
 const TOO_LATE: &str = "update ad_product set quantity = 2 where ad_id = 1;";
 
 const WHY: &str = "\
-select ad_id, state, error_message
+select ad_id, state, reason
 from usage_sync.ad_status where ad_id = '1';";
 
 const TAKEN_BACK: &str = "update ad_product set quantity = 1 where ad_id = 1;";

@@ -12,7 +12,6 @@ create table ad_product (
 create table contract_product (
     contract text not null,
     product text not null,
-    salesforce_contract text not null,
     salesforce_product text not null,
     primary key (contract, product)
 );

@@ -1,7 +1,7 @@
 create view usage_sync.usage as
 select ad.id as ad_id,
     product as line,
-    salesforce_contract as contract,
+    contract,
     jsonb_build_object(
         'Contract_Product__c', salesforce_product,
         'Ad_Id__c', ad.id::text,

@@ -98,7 +98,7 @@ async fn the_story_is_told_and_nothing_is_left() {
 
     assert_eq!(code, Some(0), "{output}");
     assert!(output.contains(VERDICT), "{output}");
-    assert!(output.contains("Contract is fulfilled; usage is locked."));
+    assert!(output.contains("Contract 00000101 is fulfilled: its usage is locked"));
     assert!(!output.contains('\x1b'), "this is no terminal");
     demo.leaves_nothing().await;
 }
