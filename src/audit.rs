@@ -8,7 +8,7 @@
 
 mod tables;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 
@@ -215,21 +215,22 @@ impl<'a> Audit<'a> {
     /// What differs, less the ads that are on their way; how many records of the
     /// app were compared, and how many hold what no query can tell.
     pub fn end(mut self, standings: &[Standing]) -> (Vec<Difference>, usize, usize) {
-        for standing in standings {
-            let own = |found: &&mut Difference| found.ad_id == standing.ad_id;
-            for found in self.found.values_mut().filter(own) {
+        let standings: HashMap<&str, &Standing> = standings
+            .iter()
+            .map(|standing| (standing.ad_id.as_str(), standing))
+            .collect();
+        for found in self.found.values_mut() {
+            if let Some(standing) = standings.get(found.ad_id.as_str()) {
                 found.known = true;
                 found.code.clone_from(&standing.code);
                 found.message.clone_from(&standing.message);
             }
         }
-        let late: HashSet<&str> = standings
-            .iter()
-            .filter(|standing| standing.is_pending)
-            .map(|standing| standing.ad_id.as_str())
-            .collect();
-        let found = self.found.into_values();
-        let found = found.filter(|found| !late.contains(found.ad_id.as_str()));
+        let is_late = |found: &Difference| {
+            let standing = standings.get(found.ad_id.as_str());
+            standing.is_some_and(|standing| standing.is_pending)
+        };
+        let found = self.found.into_values().filter(|found| !is_late(found));
         (found.collect(), self.compared, self.untold)
     }
 
