@@ -1,6 +1,6 @@
 //! Sends one parcel to Salesforce and says what became of each operation.
 //!
-//! An ad that needs several kinds of change goes out as one unit (`unit`). The
+//! An ad that is corrected in several places goes out as one unit (`unit`). The
 //! others share calls, one for each kind. Only an ad that is too large for a
 //! unit is sent in steps: removals and changes first, its new records once all
 //! of those went through. Where the org forbids it to move a record, it is
