@@ -234,8 +234,7 @@ async fn a_flushed_redis_is_filled_again_while_changes_rush_in() {
             tokio::time::sleep(OFTEN).await;
         }
     });
-    let client = redis::Client::open(bench.redis.url()).unwrap();
-    let mut other = client.get_multiplexed_async_connection().await.unwrap();
+    let mut other = support::redis_connection(&bench.redis.url()).await.unwrap();
 
     () = redis::cmd("FLUSHALL")
         .query_async(&mut other)
@@ -244,7 +243,11 @@ async fn a_flushed_redis_is_filled_again_while_changes_rush_in() {
     bench.sweep.notify_one();
 
     wait_until("the ads of before", PATIENCE, async || {
-        bench.queue.depth().await.unwrap().ready >= 3000
+        bench
+            .queue
+            .depth()
+            .await
+            .is_ok_and(|depth| depth.ready >= 3000)
     })
     .await;
     rush.abort();

@@ -7,7 +7,7 @@ use sqlx::{PgPool, postgres::PgPoolCopyExt as _};
 use tokio::time::{Duration, sleep};
 use usage_sync::sandbox::{Effect, Plan};
 
-use crate::support::{Daemon, World};
+use crate::support::{Daemon, World, redis_connection};
 
 const CONTRACTS: usize = 40;
 /// Ads by each way of writing; with two lines each, 20,000 records.
@@ -123,11 +123,7 @@ async fn edit(pool: &PgPool, breaking: &AtomicBool) {
 /// Kills the daemon, empties Redis and cuts the daemon's connections to the
 /// database, in turn; answers the daemon that is left.
 async fn break_everything(world: &World) -> Daemon {
-    let client = redis::Client::open(world.redis.url()).expect("an address");
-    let mut redis = client
-        .get_multiplexed_async_connection()
-        .await
-        .expect("redis");
+    let mut redis = redis_connection(&world.redis.url()).await.expect("redis");
     let mut daemon = world.daemon();
     for _ in 0..BREAKS {
         sleep(Duration::from_millis(700)).await;

@@ -13,6 +13,7 @@ mod world;
 use std::error::Error;
 use std::path::Path;
 
+use redis::aio::MultiplexedConnection;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use usage_sync::local::{self, Postgres, PostgresOptions, Redis, RedisOptions};
@@ -66,6 +67,17 @@ pub(crate) async fn postgres_with(options: PostgresOptions) -> Database {
 /// A fresh, empty Redis.
 pub(crate) async fn redis() -> Redis {
     redis_with(RedisOptions::default()).await
+}
+
+/// A connection to a Redis. The client's own limits, 500 ms for an answer, are
+/// less than a busy machine takes.
+pub(crate) async fn redis_connection(url: &str) -> redis::RedisResult<MultiplexedConnection> {
+    let patient = redis::AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE));
+    redis::Client::open(url)?
+        .get_multiplexed_async_connection_with_config(&patient)
+        .await
 }
 
 /// As [`redis`], with parameters of its own.

@@ -23,7 +23,7 @@ use super::{
     fleet::Fleet,
     history::{History, Step},
 };
-use crate::support::{Daemon, Database, Mode, Proxy, World};
+use crate::support::{Daemon, Database, Mode, Proxy, World, redis_connection};
 
 /// No statement of the app takes longer because of us. Generous, for a busy
 /// machine.
@@ -266,11 +266,7 @@ impl Stage {
 
     /// An administrator's command, straight to the server.
     async fn redis(&self, words: &[&str]) -> Result<(), Failed> {
-        let client = redis::Client::open(self.redis.url()).map_err(broken)?;
-        let mut connection = client
-            .get_multiplexed_async_connection()
-            .await
-            .map_err(broken)?;
+        let mut connection = redis_connection(&self.redis.url()).await.map_err(broken)?;
         let mut command = redis::cmd(words[0]);
         command.arg(&words[1..]);
         command.exec_async(&mut connection).await.map_err(broken)
