@@ -43,9 +43,17 @@ impl World {
         let sandbox = Sandbox::start(Options::default())
             .await
             .expect("the sandbox starts");
-        schema::migrate(&database.url.parse().expect("an address"))
-            .await
-            .expect("a fresh database takes the schema");
+        let address = database.url.parse().expect("an address");
+        wait_until("the database to take the schema", PATIENCE, async || {
+            match schema::migrate(&address).await {
+                Ok(_) => true,
+                // It has 5 s for a connection, and many worlds that are made at once
+                // have one thread, which copies files meanwhile.
+                Err(schema::Error::Connect(_)) => false,
+                Err(error) => panic!("a fresh database refuses the schema: {error}"),
+            }
+        })
+        .await;
         let pool = database.pool().await;
         let account = sandbox
             .seed("Account", &json!({"Name": "Acme"}))
