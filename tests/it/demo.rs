@@ -142,7 +142,10 @@ async fn a_step_that_fails_says_why_and_leaves_only_the_log() {
         "{output}"
     );
     assert!(output.contains("usage-sync starts"), "{output}");
-    assert_eq!(demo.processes(), [0; 0]);
+    wait_until("the end of all its processes", PATIENCE, async || {
+        demo.processes().is_empty()
+    })
+    .await;
     let [log] = &demo.files()[..] else {
         panic!("{:?}", demo.files())
     };

@@ -99,8 +99,9 @@ async fn f13_a_listener_that_is_terminated_comes_back_under_load() {
             .log()
             .matches("postgres listener answers again")
             .count();
+        let terminated = listener(&world).await;
         sqlx::query("select pg_terminate_backend($1)")
-            .bind(listener(&world).await)
+            .bind(terminated)
             .execute(&world.pool)
             .await
             .expect("a superuser may");
@@ -113,6 +114,15 @@ async fn f13_a_listener_that_is_terminated_comes_back_under_load() {
                 .matches("postgres listener answers again")
                 .count()
                 > before
+        })
+        .await;
+        // Its client heard of its end before the server had cleared it away; the
+        // next round must not take it for the new one.
+        wait_until("the old one to be gone", PATIENCE, async || {
+            let there = "select exists (select from pg_stat_activity where pid = $1)";
+            let there = sqlx::query_scalar(there).bind(terminated);
+            let there: bool = there.fetch_one(&world.pool).await.expect("the server");
+            !there
         })
         .await;
         world
@@ -229,6 +239,30 @@ struct Pooler {
 /// With `settings` of its own beside those that every pooler has.
 async fn pooler(database: &str, settings: &str) -> Pooler {
     let database = Url::parse(database).expect("a url");
+    // Somebody else may take the port before it does: it ends then.
+    loop {
+        let mut pooler = pooler_somewhere(&database, settings);
+        wait_until("the pooler", PATIENCE, async || {
+            pooler.is_up() || !pooler.process.is_running()
+        })
+        .await;
+        if pooler.is_up() {
+            return pooler;
+        }
+        pooler.process.ended().await;
+        let log = pooler.process.log();
+        assert!(log.contains("in use"), "{log}");
+    }
+}
+
+impl Pooler {
+    fn is_up(&self) -> bool {
+        self.process.log().contains("process up")
+    }
+}
+
+/// On a port that was free a moment ago.
+fn pooler_somewhere(database: &Url, settings: &str) -> Pooler {
     let directory = TempDir::new().expect("a directory");
     let port = {
         let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -257,8 +291,7 @@ async fn pooler(database: &str, settings: &str) -> Pooler {
     }
     command.arg(&file).env("PATH", "/usr/sbin:/usr/bin:/bin");
     let process = Daemon::spawn(command);
-    process.logged("process up").await;
-    let mut url = database;
+    let mut url = database.clone();
     url.set_port(Some(port)).expect("it has a host");
     Pooler {
         process,
@@ -288,9 +321,11 @@ async fn f15_behind_a_transaction_pooler_changes_are_found_by_polling() {
             .await;
         world.in_step().await;
     }
-    first
-        .logged("a connection pooler stands in front of the database")
-        .await;
+    for daemon in [&first, &second] {
+        daemon
+            .logged("a connection pooler stands in front of the database")
+            .await;
+    }
     world.app("delete from ad_product where ad_id > 100").await;
     world.in_step().await;
 

@@ -3,15 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::{PATIENCE, World, wait_until};
+use crate::support::{PATIENCE, World, redis_connection, wait_until};
 
 /// Who lives, and until when that holds.
 async fn living(world: &World) -> BTreeMap<String, u64> {
-    let client = redis::Client::open(world.redis.url()).expect("an address");
-    let mut redis = client
-        .get_multiplexed_async_connection()
-        .await
-        .expect("redis");
+    let mut redis = redis_connection(&world.redis.url()).await.expect("redis");
     redis::cmd("ZRANGE")
         .arg(&["{usage-sync}:daemons", "0", "-1", "WITHSCORES"])
         .query_async(&mut redis)
@@ -69,8 +65,9 @@ async fn a_daemon_that_ends_in_good_order_is_missed_by_nobody() {
     ending.sigterm();
     assert!(ending.ended().await.success());
 
-    let after = living(&world).await;
-    assert_eq!(after.len(), 1, "{before:?} {after:?}");
+    // It does not wait for a Redis that hears it late.
+    let gone = format!("one of {before:?} to be gone");
+    wait_until(&gone, PATIENCE, async || living(&world).await.len() == 1).await;
     assert!(
         !staying.log().contains("no sign of life"),
         "{}",

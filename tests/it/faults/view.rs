@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Daemon, PATIENCE, World, wait_until};
+use crate::support::{Daemon, PATIENCE, World, redis_connection, wait_until};
 
 /// What the log says when the view fails for all.
 const BLIND: &str = "the view usage_sync.usage fails for every ad";
@@ -69,11 +69,12 @@ async fn fails_for_all(expression: &str, sqlstate: &str, remedy: &str) {
     daemon.logged(BLIND).await;
     let log = daemon.log();
     assert!(log.contains(sqlstate) && log.contains(remedy), "{log}");
-    let view = world.status_of_view().await;
-    assert!(
-        view.as_str().is_some_and(|why| why.contains(sqlstate)),
-        "{view}"
-    );
+    // Others are told after the log.
+    wait_until("the status to say why", PATIENCE, async || {
+        let view = world.status_of_view().await;
+        view.as_str().is_some_and(|why| why.contains(sqlstate))
+    })
+    .await;
     let (_, out) = world.command(&["status"]).await;
     assert!(out.contains("VIEW FAILS"), "{out}");
     // One by one they come, too, and are tried again all the time.
@@ -86,7 +87,10 @@ async fn fails_for_all(expression: &str, sqlstate: &str, remedy: &str) {
     world.quantity_is("quantity").await;
     world.in_step().await;
     daemon.logged(AGAIN).await;
-    assert_eq!(world.status_of_view().await, Value::Null);
+    wait_until("the status to say no more", PATIENCE, async || {
+        world.status_of_view().await == Value::Null
+    })
+    .await;
     world.nobody_was_blamed().await;
     let log = daemon.log();
     assert_eq!(log.matches(BLIND).count(), 1, "{log}");
@@ -265,11 +269,7 @@ async fn ids_that_no_ad_has_are_one_line_however_many_come() {
     const IDS: usize = 4000;
     let world = World::new(1).await;
     let daemon = world.daemon_with(&[("METRICS_INTERVAL", "1s")]);
-    let client = redis::Client::open(world.redis.url()).expect("an address");
-    let mut redis = client
-        .get_multiplexed_async_connection()
-        .await
-        .expect("redis");
+    let mut redis = redis_connection(&world.redis.url()).await.expect("redis");
     let ids: Vec<String> = (0..IDS).map(|n| format!("nobody's {n}")).collect();
     let _: usize = redis::cmd("RPUSH")
         .arg("{usage-sync}:queue")
