@@ -136,7 +136,11 @@ async fn f06_what_a_frozen_worker_had_ready_is_not_sent_when_it_wakes() {
     let world = World::new(2).await;
     // One request at a time, with the two records of one ad: the other ad
     // waits ready to be sent.
-    let slow = world.sandbox.fault(holding_13(Effect::Delay { ms: 1000 }));
+    // What a busy machine needs to freeze it meanwhile.
+    let slow = world.sandbox.fault(Plan {
+        times: Some(1),
+        ..holding_13(Effect::Delay { ms: 4000 })
+    });
     let one = &[
         ("SALESFORCE_MAX_CONCURRENCY", "1"),
         ("WORKER_BATCH_SIZE", "2"),
@@ -161,6 +165,10 @@ async fn f06_what_a_frozen_worker_had_ready_is_not_sent_when_it_wakes() {
     })
     .await;
     frozen.freeze();
+    wait_until("the end of the request", PATIENCE, async || {
+        world.sandbox.stats().in_flight == 0
+    })
+    .await;
 
     let mut other = world.daemon();
     reported(&world, "13 14").await;

@@ -172,10 +172,13 @@ impl Stage {
 async fn f02_a_record_whose_maker_was_killed_before_it_noted_the_answer_is_made_once() {
     in_both_orgs(async |stage: Stage| {
         let first = stage.daemon();
-        stage.is_struck(AD, POST, Effect::Delay { ms: 500 }).await;
-        // It cannot hear the answer any more.
-        first.freeze();
-        stage.is_held(&["3"]).await;
+        // It never hears the answer.
+        stage.is_struck(AD, POST, HANGING).await;
+        wait_until("the record", PATIENCE, async || {
+            stage.world.sandbox.land().await;
+            stage.world.held().await.len() == 1
+        })
+        .await;
         first.kill_9();
 
         let _second = stage.daemon();

@@ -115,7 +115,7 @@ async fn f48_nothing_is_sent_while_postgres_is_read_only() {
     world.app(ADS).await;
     world.in_step().await;
     // One request is on its way while writes end.
-    world.sandbox.fault(Plan {
+    let slow = world.sandbox.fault(Plan {
         method: Some(String::from("PATCH")),
         times: Some(1),
         ..Plan::always(Effect::Delay { ms: 1000 })
@@ -123,8 +123,9 @@ async fn f48_nothing_is_sent_while_postgres_is_read_only() {
     world
         .app("update ad_product set quantity = 2 where ad_id = 1")
         .await;
+    // One that is over by now counts as well.
     wait_until("a request", PATIENCE, async || {
-        world.sandbox.stats().in_flight > 0
+        world.sandbox.fault_hits(slow) > 0
     })
     .await;
 

@@ -99,8 +99,11 @@ async fn locked_on_the_way(edit: &'static str, locked: usize) {
         .await;
     world.in_step().await;
     let before = world.held().await;
-    let late = Effect::Delay { ms: 500 };
-    let late = world.sandbox.fault(fault("", "/composite", "", late));
+    // Time to lock the contract, also for a busy machine.
+    let late = Effect::Delay { ms: 4000 };
+    let mut late = fault("", "/composite", "", late);
+    late.times = Some(1);
+    let late = world.sandbox.fault(late);
 
     world.app(edit).await;
     wait_until("the edit to be on its way", PATIENCE, async || {
