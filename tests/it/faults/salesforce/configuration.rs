@@ -58,9 +58,11 @@ async fn broken_and_mended(broken: &Value, mended: &Value, remedy: &str) {
 
 /// Tries of a request that is refused lie ever further apart. A trial takes at
 /// most so many calls.
-async fn refused_seldom(world: &World, fault: u64, calls: u64) {
+async fn refused_seldom(world: &World, fault: u64, calls: u64, begun: Instant) {
     let (said, hits) = (Instant::now(), world.sandbox.fault_hits(fault));
-    assert!(hits <= 8, "{hits} calls");
+    // Whoever reads the log late finds some more trials, half a second apart.
+    let most = 8 + u128::from(calls) * (begun.elapsed().as_millis() / 400);
+    assert!(u128::from(hits) <= most, "{hits} calls, not {most}");
     wait_until("some tries", PATIENCE, async || {
         world.sandbox.fault_hits(fault) >= hits + 7 * calls
     })
@@ -140,12 +142,13 @@ async fn f38_an_object_that_is_gone_stops_reporting_until_it_is_back() {
         message: String::from("The requested resource does not exist"),
     };
     let gone = world.sandbox.fault(fault("POST", "/composite", "", gone));
+    let begun = Instant::now();
 
     world
         .app("insert into ad_product select n, 'small', 0, 1 from generate_series(1, 300) n")
         .await;
     daemon.logged(REFUSES).await;
-    refused_seldom(&world, gone, 1).await;
+    refused_seldom(&world, gone, 1, begun).await;
     world.sandbox.clear_faults();
     world.in_step().await;
 
@@ -166,12 +169,13 @@ async fn f38_a_request_that_is_refused_whatever_is_in_it_blames_no_ad() {
         message: String::from("No such column 'Ad_Id__c' on sobject of type Usage__c"),
     };
     let gone = world.sandbox.fault(fault("POST", "/composite", "", gone));
+    let begun = Instant::now();
 
     world
         .app("insert into ad_product select n, 'small', 0, 1 from generate_series(1, 200) n")
         .await;
     daemon.logged(REFUSES).await;
-    refused_seldom(&world, gone, 4).await;
+    refused_seldom(&world, gone, 4, begun).await;
     world.sandbox.clear_faults();
     world.in_step().await;
 

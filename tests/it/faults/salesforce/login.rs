@@ -1,5 +1,7 @@
 //! Tokens, and the endpoint that gives them.
 
+use std::time::Instant;
+
 use serde_json::json;
 use usage_sync::sandbox::Effect;
 
@@ -31,7 +33,7 @@ async fn f32_a_token_that_is_refused_again_and_again_is_said_once_and_does_not_h
     let (world, daemon) = World::reporting().await;
     let storm = Effect::SessionExpired { all: true };
     world.sandbox.fault(fault("", "/composite", "", storm));
-    let before = world.sandbox.stats().token_requests;
+    let (begun, before) = (Instant::now(), world.sandbox.stats().token_requests);
 
     world
         .app(
@@ -40,7 +42,10 @@ async fn f32_a_token_that_is_refused_again_and_again_is_said_once_and_does_not_h
         )
         .await;
     daemon.logged("salesforce refuses every report").await;
-    assert!(world.sandbox.stats().token_requests <= before + 3);
+    // Whoever reads the log late finds some more trials, ever further apart.
+    let asked = world.sandbox.stats().token_requests - before;
+    let most = 3 + 2 * begun.elapsed().as_secs();
+    assert!(asked <= most, "{asked} tokens, not {most}");
     world.sandbox.clear_faults();
     world.in_step().await;
     daemon.logged("salesforce takes reports again").await;
