@@ -4,10 +4,13 @@
 use redis::{AsyncCommands as _, aio::MultiplexedConnection};
 use usage_sync::sandbox::{Effect, Plan};
 
-use crate::support::{Daemon, Mode, PATIENCE, Proxy, World, wait_until};
+use crate::support::{Daemon, Mode, PATIENCE, Proxy, World, redis_connection, wait_until};
 
 /// Longer than any test runs: what arrives was not found by a sweep.
 const NO_SWEEP: (&str, &str) = ("CAPTURE_SWEEP_INTERVAL", "1h");
+
+/// A claim that ends in the middle of a story would be another story.
+const LONG_LEASE: (&str, &str) = ("QUEUE_LEASE", "10m");
 
 const DOCUMENT: &str = include_str!("../../../docs/journal.md");
 
@@ -56,9 +59,7 @@ impl World {
     }
 
     async fn queue(&self) -> MultiplexedConnection {
-        redis::Client::open(self.redis.url())
-            .expect("an address")
-            .get_multiplexed_async_connection()
+        redis_connection(&self.redis.url())
             .await
             .expect("redis answers")
     }
@@ -228,13 +229,14 @@ impl Pair {
         let first_redis = Proxy::in_front_of(&world.redis.url()).await;
         let wire = salesforce.url();
         let wire = ("SALESFORCE_LOGIN_URL", wire.as_str());
-        let second = world.daemon_with(&[NO_SWEEP, wire]);
+        let second = world.daemon_with(&[NO_SWEEP, LONG_LEASE, wire]);
         world
             .app("insert into ad_product values (7, 'small', 0, 1)")
             .await;
         world.in_step().await;
         second.freeze();
-        let first = world.daemon_with(&[NO_SWEEP, wire, ("REDIS_URL", &first_redis.url())]);
+        let first_redis_url = ("REDIS_URL", &*first_redis.url());
+        let first = world.daemon_with(&[NO_SWEEP, LONG_LEASE, wire, first_redis_url]);
         world
             .app("insert into ad_product values (8, 'small', 0, 1)")
             .await;
