@@ -337,7 +337,8 @@ impl<'a> Life<'a> {
             let mut dead = false;
             let (world, daemon) = (self.world, &mut self.daemon);
             let what = format!("app and Salesforce to be in step with {:?}", self.point);
-            wait_until(&what, PATIENCE, async || {
+            // As long as [`World::in_step`]: all points go through it at once.
+            wait_until(&what, PATIENCE * 4, async || {
                 dead = !daemon.is_running();
                 dead || world.pending().await == 0 && world.differences().await.is_empty()
             })

@@ -56,16 +56,28 @@ async fn survive_death_and_lock(point: Point) {
     agreed(&world, point).await;
 }
 
-/// The ledger knows what Salesforce holds, or knows that it does not.
-async fn agreed(world: &World, point: Point) {
-    let what = format!("all to be settled with {point:?}");
-    wait_until(&what, PATIENCE, async || world.pending().await == 0).await;
+/// External ids with their quantities.
+type Quantities = Vec<(String, String)>;
 
-    let mut told: Vec<(String, String)> = sqlx::query_as(
+/// What the ledger says, what it is in doubt about, and what Salesforce holds, all
+/// of one moment; `None` while a refused ad is tried again, which happens by itself
+/// once a second.
+async fn told_and_held(world: &World) -> Option<(Quantities, Vec<String>, Quantities)> {
+    let calls = world.sandbox.stats().calls;
+    let mut ledger = world
+        .pool
+        .begin_with("begin isolation level repeatable read")
+        .await
+        .expect("a connection");
+    let under_way: i64 = sqlx::query_scalar("select count(*) from usage_sync.intent")
+        .fetch_one(&mut *ledger)
+        .await
+        .expect("the ledger");
+    let mut told: Quantities = sqlx::query_as(
         "select external_id, (fields->'Quantity__c')::text from usage_sync.record \
          where state = 'reported'",
     )
-    .fetch_all(&world.pool)
+    .fetch_all(&mut *ledger)
     .await
     .expect("the ledger");
     told.sort();
@@ -73,13 +85,31 @@ async fn agreed(world: &World, point: Point) {
         "select external_id from usage_sync.record join usage_sync.ad as ad using (ad_id) \
          where record.state = 'sending' and ad.state = 'rejected'",
     )
-    .fetch_all(&world.pool)
+    .fetch_all(&mut *ledger)
     .await
     .expect("the ledger");
+    ledger.rollback().await.expect("it only read");
     let held = world.held().await.into_iter();
-    let mut held: Vec<(String, String)> = held
+    let held = held
         .map(|usage| (usage.external_id, usage.quantity))
         .collect();
+    let is_one_moment = under_way == 0 && world.sandbox.stats().calls == calls;
+    is_one_moment.then_some((told, doubtful, held))
+}
+
+/// The ledger knows what Salesforce holds, or knows that it does not.
+async fn agreed(world: &World, point: Point) {
+    let what = format!("all to be settled with {point:?}");
+    wait_until(&what, PATIENCE, async || world.pending().await == 0).await;
+
+    let what = format!("a moment without a try with {point:?}");
+    let mut both = None;
+    wait_until(&what, PATIENCE, async || {
+        both = told_and_held(world).await;
+        both.is_some()
+    })
+    .await;
+    let (told, doubtful, mut held) = both.expect("it was waited for");
     held.retain(|(name, _)| !doubtful.contains(name));
     assert_eq!(told, held, "{point:?}, in doubt {doubtful:?}");
 
