@@ -38,7 +38,8 @@ async fn shop(world: &World) -> PgPool {
     impatient(world, "shop").await
 }
 
-/// Its statements end in an error after two seconds.
+/// A statement of it that waits for somebody for two seconds ends in an error. How
+/// long a busy machine takes to carry one out is another matter.
 async fn impatient(world: &World, role: &str) -> PgPool {
     let options: PgConnectOptions = world.database.url.parse().expect("an address");
     PgPoolOptions::new()
@@ -46,14 +47,14 @@ async fn impatient(world: &World, role: &str) -> PgPool {
         .connect_with(
             options
                 .username(role)
-                .options([("statement_timeout", "2s")]),
+                .options([("lock_timeout", "2s"), ("statement_timeout", "30s")]),
         )
         .await
         .expect("the role may log in")
 }
 
 /// Several connections create, correct and remove ads at once. Whatever fails
-/// or takes longer than two seconds fails the test.
+/// or has to wait for two seconds fails the test.
 async fn trade(shop: &PgPool, first: i32) {
     let mut clients = JoinSet::new();
     for client in 0..CLIENTS {
@@ -114,8 +115,9 @@ async fn some_daemon(world: &World, condition: &str) {
 async fn frozen_in_a_fence(world: &World) -> Daemon {
     world
         .app(
-            "create function slowly(value numeric) returns numeric language sql volatile as \
-             $$ select value from pg_sleep(1) $$; \
+            "create function slowly(value numeric) returns numeric language plpgsql volatile as \
+             $$ begin while not pg_try_advisory_xact_lock_shared(42) loop \
+             perform pg_sleep(0.05); end loop; return value; end $$; \
              create or replace view usage_sync.usage as \
              select ad_id, product as line, contract, jsonb_build_object( \
              'Contract_Product__c', salesforce_id, 'Ad_Id__c', ad_id::text, \
@@ -123,14 +125,52 @@ async fn frozen_in_a_fence(world: &World) -> Daemon {
              from ad_product join contract_product on contract_product.id = contract_product",
         )
         .await;
+    // The read goes on until it is frozen, however late that is.
+    let mut gate = world.pool.begin().await.expect("a connection");
+    sqlx::query("select pg_advisory_xact_lock(42)")
+        .execute(&mut *gate)
+        .await
+        .expect("nobody has it");
     let daemon = world.daemon();
     world
         .app("insert into ad_product select n, 'small', 0, 1 from generate_series(1, 5) n")
         .await;
     some_daemon(world, "wait_event = 'PgSleep'").await;
     daemon.freeze();
+    gate.rollback().await.expect("the read ends");
     some_daemon(world, "state = 'idle in transaction'").await;
     daemon
+}
+
+/// Freezes a daemon while it is awake and holds the lock that tells the trigger
+/// not to notify. It gives that up half a second after the last change, so whoever
+/// looks late has to begin again.
+async fn frozen_awake(world: &World, daemon: &Daemon) {
+    let awake = format!(
+        "{DAEMONS} and pid in (select pid from pg_locks where locktype = 'advisory' and granted)"
+    );
+    let is_awake = async || {
+        let count = sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(awake.clone()));
+        count.fetch_one(&world.pool).await.expect("the server") > 0
+    };
+    wait_until("it to stay awake", PATIENCE, async || {
+        if !is_awake().await {
+            world
+                .app(
+                    "insert into ad_product select n, 'small', 0, 1 from generate_series(5000, 5599) n \
+                     on conflict (ad_id, product) do update set quantity = ad_product.quantity + 1",
+                )
+                .await;
+            return false;
+        }
+        daemon.freeze();
+        if is_awake().await {
+            return true;
+        }
+        daemon.thaw();
+        false
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -178,16 +218,7 @@ async fn app_transactions_go_on_whatever_is_down_or_frozen() {
     };
     world.sandbox.fault(hang);
     trade(&shop, 500).await;
-    // Awake, it holds the lock that tells the trigger not to notify.
-    world
-        .app("insert into ad_product select n, 'small', 0, 1 from generate_series(5000, 5599) n")
-        .await;
-    some_daemon(
-        &world,
-        "pid in (select pid from pg_locks where locktype = 'advisory' and granted)",
-    )
-    .await;
-    daemon.freeze();
+    frozen_awake(&world, &daemon).await;
     trade(&shop, 600).await;
     daemon.kill_9();
     trade(&shop, 700).await;
@@ -206,7 +237,7 @@ async fn app_no_transaction_is_open_while_salesforce_is_waited_for() {
     world.in_step().await;
     world.sandbox.fault(Plan {
         times: Some(1),
-        ..Plan::always(Effect::Delay { ms: 5000 })
+        ..Plan::always(Effect::Delay { ms: 120_000 })
     });
 
     world.app("update ad_product set quantity = 2").await;
@@ -349,13 +380,13 @@ async fn app_migrations_replace_and_drop_the_view_while_the_daemon_drains() {
             .await
             .expect("the view is there");
     let owner = impatient(&world, "postgres").await;
-    world.sandbox.fault(Plan {
+    let slow = world.sandbox.fault(Plan {
         path: Some(String::from("/composite/sobjects")),
         ..Plan::always(Effect::Delay { ms: 100 })
     });
     let _daemon = world.daemon_with(&[("WORKER_BATCH_SIZE", "20")]);
     wait_until("it to drain", PATIENCE, async || {
-        world.sandbox.stats().in_flight > 0
+        world.sandbox.fault_hits(slow) > 0
     })
     .await;
     let replace = format!(

@@ -17,11 +17,12 @@ const WAITING: &str = "waiting: a table that the view usage_sync.usage reads is 
 /// A default that is another for each row: the table is written anew.
 const REWRITE: &str = "alter table ad_product add note timestamptz default clock_timestamp()";
 
-/// The owner of the tables, whose statements end in an error after two seconds.
+/// The owner of the tables. A statement of his that waits for somebody for two
+/// seconds ends in an error; one that a busy machine takes long for does not.
 async fn owner(world: &World) -> PgPool {
     let options: sqlx::postgres::PgConnectOptions = world.database.url.parse().expect("an address");
     PgPoolOptions::new()
-        .connect_with(options.options([("statement_timeout", "2s")]))
+        .connect_with(options.options([("lock_timeout", "2s"), ("statement_timeout", "30s")]))
         .await
         .expect("it may log in")
 }
