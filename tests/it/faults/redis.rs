@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncCommands, FromRedisValue};
+use serde_json::json;
 use sqlx::types::time::OffsetDateTime;
 use tokio::time::sleep;
 use usage_sync::local::RedisOptions;
 use usage_sync::sandbox::{Effect, Plan};
 
-use crate::support::{self, Daemon, Mode, PATIENCE, Proxy, World, wait_until};
+use crate::support::{self, Daemon, Mode, PATIENCE, Proxy, World, redis_connection, wait_until};
 
 /// Longer than any test runs: what heals has not waited for a sweep.
 const NO_SWEEP: (&str, &str) = ("CAPTURE_SWEEP_INTERVAL", "1h");
@@ -34,12 +35,7 @@ pub(super) fn key(name: &str) -> String {
 }
 
 async fn connection(world: &World) -> MultiplexedConnection {
-    let patient = redis::AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(PATIENCE))
-        .set_response_timeout(Some(PATIENCE));
-    redis::Client::open(world.redis.url())
-        .expect("an address")
-        .get_multiplexed_async_connection_with_config(&patient)
+    redis_connection(&world.redis.url())
         .await
         .expect("redis answers")
 }
@@ -142,7 +138,8 @@ async fn f03_an_ad_that_is_recorded_and_was_never_put_down_is_not_sent_again() {
     let slow = world.sandbox.fault(Plan {
         method: Some(String::from("POST")),
         path: Some(String::from("/composite")),
-        ..Plan::always(Effect::Delay { ms: 300 })
+        // What a busy machine needs to stall Redis meanwhile.
+        ..Plan::always(Effect::Delay { ms: 4000 })
     });
     let url = proxy.url();
     let dying = world.daemon_with(&[("REDIS_URL", &url)]);
@@ -157,7 +154,6 @@ async fn f03_an_ad_that_is_recorded_and_was_never_put_down_is_not_sent_again() {
     world.ad_is("1", "reported").await;
     dying.kill_9();
     proxy.set(Mode::Cut);
-    let _daemon = world.daemon();
 
     let mut connection = connection(&world).await;
     let left = async |connection: &mut MultiplexedConnection| -> usize {
@@ -165,6 +161,7 @@ async fn f03_an_ad_that_is_recorded_and_was_never_put_down_is_not_sent_again() {
         claimed + ready(connection).await
     };
     assert_eq!(left(&mut connection).await, 1);
+    let _daemon = world.daemon();
     wait_until("the stale id to be dropped", PATIENCE, async || {
         left(&mut connection).await == 0
     })
@@ -177,15 +174,19 @@ async fn f03_an_ad_that_is_recorded_and_was_never_put_down_is_not_sent_again() {
 async fn f04_ads_that_go_to_the_tail_while_workers_are_killed_stand_there_once() {
     const ADS: i32 = 60;
     let world = World::new(3).await;
+    // A call takes half as long as any of them waits for its next try, so most of
+    // them stand in the list while few are in hand, for as long as one likes.
+    let slow = json!({ "base_ms": 100 });
+    world.sandbox.settings(&slow).expect("a setting");
     // They go back to the tail all the time.
     world
         .sandbox
         .fault(Plan::always(Effect::LockRow { every_row: 1 }));
     insert(&world, 1, ADS).await;
     let mut connection = connection(&world).await;
-    // Most of them stand in the list while few are in hand.
     let start = || {
         world.daemon_with(&[
+            ("RETRY_MAX", "200ms"),
             ("WORKER_BATCH_SIZE", "5"),
             ("SALESFORCE_MAX_CONCURRENCY", "1"),
         ])
@@ -383,8 +384,8 @@ async fn f22_a_replica_that_missed_everything_is_waited_for_and_filled_when_it_i
 #[tokio::test]
 async fn f23_a_redis_that_is_loading_is_waited_for() {
     let mut world = World::new(3).await;
-    // Microseconds a key: what a large data set takes.
-    world.redis = support::redis_with(RedisOptions::default().set("key-load-delay", "100")).await;
+    // Microseconds a key: what a large data set takes, 15 s at most.
+    world.redis = support::redis_with(RedisOptions::default().set("key-load-delay", "500")).await;
     let fill = "for n = 1, 30000 do redis.call('SET', 'filler' .. n, n) end";
     () = tell(&world, &["EVAL", fill, "0"]).await;
     let daemon = world.daemon_with(&[NO_SWEEP]);
@@ -394,15 +395,25 @@ async fn f23_a_redis_that_is_loading_is_waited_for() {
     world.redis.kill().await.expect("it is killed");
     insert(&world, 101, 200).await;
     daemon.logged("waiting for redis").await;
-    let client = redis::Client::open(world.redis.url()).expect("an address");
-    let loading = wait_until("a redis that is loading", PATIENCE, async || {
-        let answer: Result<usize, _> = async {
-            let mut connection = client.get_multiplexed_async_connection().await?;
-            connection.llen(key("queue")).await
-        }
+    let url = world.redis.url();
+    let loading = async {
+        let mut connection = None;
+        wait_until("a redis that is loading", PATIENCE, async || {
+            let Ok(mut open) = redis_connection(&url).await else {
+                return false;
+            };
+            let answer: Result<usize, _> = open.llen(key("queue")).await;
+            connection = Some(open);
+            answer.is_err_and(|error| error.to_string().to_lowercase().contains("loading"))
+        })
         .await;
-        answer.is_err_and(|error| error.to_string().to_lowercase().contains("loading"))
-    });
+        // It was seen, and need not take any longer.
+        redis::cmd("CONFIG")
+            .arg(&["SET", "key-load-delay", "0"])
+            .exec_async(&mut connection.expect("one that was answered"))
+            .await
+            .expect("it takes that also while it loads");
+    };
     let (restarted, ()) = tokio::join!(world.redis.restart(), loading);
     restarted.expect("it starts");
 
@@ -525,7 +536,8 @@ async fn f26_a_stop_or_a_connection_that_redis_closes_takes_no_ad_out_of_the_que
     let mut connection = connection(&world).await;
     insert(&world, 1, 300).await;
     let start = || {
-        let settings = [NO_SWEEP, ("QUEUE_LEASE", "10m"), ("SHUTDOWN_TIMEOUT", "2s")];
+        // A fifth of it is left to give back what hangs.
+        let settings = [NO_SWEEP, ("QUEUE_LEASE", "10m"), ("SHUTDOWN_TIMEOUT", "8s")];
         world.daemon_with(&settings)
     };
     let mut daemon = start();

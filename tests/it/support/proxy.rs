@@ -209,7 +209,7 @@ async fn pump(
             return Ok(());
         };
         // Whatever was held back is lost with its connection.
-        if resets != known_resets {
+        if resets != known_resets || mode == Mode::Cut {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
         if let Mode::Delay(delay) = mode {
