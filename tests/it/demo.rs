@@ -43,6 +43,14 @@ impl Demo {
         Self::start(arguments, Some(&path))
     }
 
+    /// Waits for a part of the story; to make its servers takes a busy machine long.
+    async fn tells(&self, text: &str) {
+        wait_until(&format!("{text:?}"), PATIENCE * 4, async || {
+            self.process.log().contains(text)
+        })
+        .await;
+    }
+
     /// Waits for the end; answers the exit code and all output.
     async fn ended(&mut self) -> (Option<i32>, String) {
         let status = self.process.ended_within(PATIENCE * 4).await;
@@ -89,7 +97,7 @@ const VERDICT: &str = "0 missing, 0 extra, 0 different";
 async fn the_story_is_told_and_nothing_is_left() {
     let mut demo = Demo::with_path(&[]);
 
-    demo.process.logged("1. An ad is made").await;
+    demo.tells("1. An ad is made").await;
     assert!(
         demo.daemon().is_some(),
         "the daemon is a process of its own"
@@ -106,7 +114,7 @@ async fn the_story_is_told_and_nothing_is_left() {
 #[tokio::test]
 async fn ctrl_c_in_the_middle_leaves_nothing() {
     let mut demo = Demo::with_path(&[]);
-    demo.process.logged("2. Salesforce is down").await;
+    demo.tells("2. Salesforce is down").await;
 
     demo.process.sigint();
     let (code, output) = demo.ended().await;
@@ -119,7 +127,7 @@ async fn ctrl_c_in_the_middle_leaves_nothing() {
 #[tokio::test]
 async fn a_demo_that_is_killed_leaves_nothing() {
     let mut demo = Demo::with_path(&[]);
-    demo.process.logged("1. An ad is made").await;
+    demo.tells("1. An ad is made").await;
 
     demo.process.kill_9();
     demo.ended().await;
@@ -130,7 +138,7 @@ async fn a_demo_that_is_killed_leaves_nothing() {
 #[tokio::test]
 async fn a_step_that_fails_says_why_and_leaves_only_the_log() {
     let mut demo = Demo::with_path(&[]);
-    demo.process.logged("2. Salesforce is down").await;
+    demo.tells("2. Salesforce is down").await;
 
     let daemon = demo.daemon().expect("the daemon runs");
     kill(Pid::from_raw(daemon), Signal::SIGKILL).unwrap();
@@ -170,10 +178,7 @@ async fn a_missing_server_is_named_with_its_remedy() {
 #[tokio::test]
 async fn what_is_kept_can_be_used_until_ctrl_c() {
     let mut demo = Demo::with_path(&["--keep"]);
-    wait_until("the end of the story", PATIENCE * 4, async || {
-        demo.process.log().contains("Ctrl-C ends everything")
-    })
-    .await;
+    demo.tells("Ctrl-C ends everything").await;
 
     let log = demo.process.log();
     let file = log.lines().find_map(|line| line.trim().strip_prefix(". "));

@@ -234,6 +234,8 @@ impl Pair {
             .app("insert into ad_product values (7, 'small', 0, 1)")
             .await;
         world.in_step().await;
+        // What is reported is put down a moment later, which is not to be stalled.
+        at_rest(&world).await;
         second.freeze();
         let first_redis_url = ("REDIS_URL", &*first_redis.url());
         let first = world.daemon_with(&[NO_SWEEP, LONG_LEASE, wire, first_redis_url]);
@@ -241,6 +243,7 @@ impl Pair {
             .app("insert into ad_product values (8, 'small', 0, 1)")
             .await;
         world.in_step().await;
+        at_rest(&world).await;
         first_redis.set(Mode::Stall);
         world
             .app("insert into ad_product values (1, 'small', 0, 1)")
