@@ -42,7 +42,7 @@ mod schema;
 mod search;
 mod server;
 mod service;
-mod soql;
+pub(crate) mod soql;
 mod stats;
 mod store;
 mod value;

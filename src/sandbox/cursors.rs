@@ -11,14 +11,21 @@ use super::store::Key;
 /// drops them after two days, or ten a user.
 const MAX: usize = 1000;
 
-/// What is left to read.
+/// The rows that a query found.
 #[derive(Debug, Clone)]
-pub(crate) struct Cursor {
-    locator: Id,
-    pub(crate) user: usize,
+pub(crate) struct Found {
     pub(crate) plan: Arc<Plan>,
     pub(crate) rows: Arc<[Key]>,
+    /// Records that a page has room for, children counted.
     pub(crate) page: usize,
+}
+
+/// What is left to read.
+#[derive(Debug)]
+struct Cursor {
+    locator: Id,
+    user: usize,
+    found: Found,
 }
 
 /// All open cursors.
@@ -30,13 +37,7 @@ pub(crate) struct Cursors {
 
 impl Cursors {
     /// Keeps the rows of a query; answers its locator.
-    pub(crate) fn open(
-        &mut self,
-        user: usize,
-        plan: Arc<Plan>,
-        rows: Arc<[Key]>,
-        page: usize,
-    ) -> Id {
+    pub(crate) fn open(&mut self, user: usize, found: Found) -> Id {
         let locator = Id::new("01g", self.made);
         self.made += 1;
         if self.open.len() >= MAX {
@@ -45,20 +46,18 @@ impl Cursors {
         self.open.push_back(Cursor {
             locator,
             user,
-            plan,
-            rows,
-            page,
+            found,
         });
         locator
     }
 
-    /// The cursor of a locator, for the user who opened it.
-    pub(crate) fn find(&self, user: usize, locator: &str) -> Option<Cursor> {
+    /// The rows of a locator, for the user who opened it.
+    pub(crate) fn find(&self, user: usize, locator: &str) -> Option<(Id, Found)> {
         let found = self
             .open
             .iter()
             .find(|cursor| cursor.user == user && cursor.locator.as_str() == locator);
-        found.cloned()
+        found.map(|cursor| (cursor.locator, cursor.found.clone()))
     }
 
     /// Forgets them all.

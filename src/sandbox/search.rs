@@ -2,6 +2,7 @@
 //! sorted and cut.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use super::org::Session;
 use super::schema::Column;
@@ -47,7 +48,7 @@ pub(crate) enum Output {
     Children {
         name: String,
         field: usize,
-        plan: Box<Plan>,
+        plan: Arc<Plan>,
     },
 }
 

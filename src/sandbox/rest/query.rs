@@ -1,7 +1,15 @@
 //! `/query`, `/queryAll` and their further pages.
+//!
+//! A page has room for so many records, and those of child queries count (REST
+//! guide, Query Options Header). Children that do not fit come with a
+//! `nextRecordsUrl` of their own, beside the parent that they belong to: one
+//! parent was seen with 499 of its 1,200 children and a locator that ends in
+//! `-499`, another with 199 of 257.
 
 use std::sync::Arc;
 
+use super::super::cursors::Found;
+use super::super::id::Id;
 use super::super::org::Session;
 use super::super::refusal::Refusal;
 use super::super::search::{Counting, Output, Plan, bind};
@@ -43,94 +51,116 @@ pub(super) fn first_page(
         None => {}
     }
     let asked = batch_size.map_or(MAX_PAGE, |size| size.clamp(MIN_PAGE, MAX_PAGE));
-    let page = session.org.page_size.unwrap_or(asked).max(1);
-    let next = if rows.len() > page {
-        let (plan, rows): (Arc<Plan>, Arc<[Key]>) = (Arc::new(plan), rows.into());
-        let locator =
-            session
-                .org
-                .cursors
-                .open(session.user, Arc::clone(&plan), Arc::clone(&rows), page);
-        return Ok(print_page(
-            session,
-            version,
-            &plan,
-            &rows,
-            0..page,
-            Some((locator.as_str(), page)),
-        ));
-    } else {
-        None
+    let found = Found {
+        plan: Arc::new(plan),
+        rows: rows.into(),
+        page: session.org.page_size.unwrap_or(asked).max(1),
     };
-    Ok(print_page(
-        session,
-        version,
-        &plan,
-        &rows,
-        0..rows.len(),
-        next,
-    ))
+    Ok(print_page(session, version, &found, 0, None))
 }
 
 pub(super) fn next_page(
-    session: &Session<'_>,
+    session: &mut Session<'_>,
     version: &str,
     cursor: &str,
 ) -> Result<Reply, Refusal> {
     let dead = || Refusal::new("INVALID_QUERY_LOCATOR", "invalid query locator");
     let (locator, offset) = cursor.rsplit_once('-').ok_or_else(dead)?;
     let offset: usize = offset.parse().map_err(|_no_number| dead())?;
-    let cursor = session
+    let (locator, found) = session
         .org
         .cursors
         .find(session.user, locator)
         .ok_or_else(dead)?;
-    if offset >= cursor.rows.len() {
+    if offset >= found.rows.len() {
         return Err(dead());
     }
-    let end = (offset + cursor.page).min(cursor.rows.len());
-    let next = (end < cursor.rows.len()).then_some((locator, end));
-    Ok(print_page(
-        session,
-        version,
-        &cursor.plan,
-        &cursor.rows,
-        offset..end,
-        next,
-    ))
+    Ok(print_page(session, version, &found, offset, Some(locator)))
 }
 
+/// Records that still fit into a page, and into each that follows it.
+struct Room {
+    left: usize,
+    page: usize,
+}
+
+/// The rows from one on, as many as there is room for.
 fn print_page(
-    session: &Session<'_>,
+    session: &mut Session<'_>,
     version: &str,
-    plan: &Plan,
-    rows: &[Key],
-    page: std::ops::Range<usize>,
-    next: Option<(&str, usize)>,
+    found: &Found,
+    from: usize,
+    locator: Option<Id>,
 ) -> Reply {
-    let mut body =
-        format!("{{\"totalSize\":{},\"done\":{}", rows.len(), next.is_none()).into_bytes();
-    if let Some((locator, offset)) = next {
-        let url =
-            format!(",\"nextRecordsUrl\":\"/services/data/{version}/query/{locator}-{offset}\"");
-        body.extend_from_slice(url.as_bytes());
+    let mut room = Room {
+        left: found.page,
+        page: found.page,
+    };
+    let mut next = from;
+    let mut records = Vec::new();
+    while room.left > 0
+        && let Some(key) = found.rows.get(next)
+    {
+        if next > from {
+            records.push(b',');
+        }
+        room.left -= 1;
+        next += 1;
+        print_row(
+            session,
+            version,
+            *key,
+            &found.plan.output,
+            &mut room,
+            &mut records,
+        );
     }
-    body.extend_from_slice(b",\"records\":[");
-    print_rows(session, version, plan, &rows[page], &mut body);
-    body.extend_from_slice(b"]}");
+    let mut body = Vec::with_capacity(records.len() + 128);
+    print_result(
+        session,
+        version,
+        found,
+        (next, locator),
+        &records,
+        &mut body,
+    );
     Reply::ok(body)
 }
 
-fn print_rows(session: &Session<'_>, version: &str, plan: &Plan, rows: &[Key], out: &mut Vec<u8>) {
-    for (place, key) in rows.iter().enumerate() {
-        if place > 0 {
-            out.push(b',');
-        }
-        print_row(session, version, *key, &plan.output, out);
+/// What a query found: the records that have been printed, and where the rest is
+/// from `next` on.
+fn print_result(
+    session: &mut Session<'_>,
+    version: &str,
+    found: &Found,
+    (next, locator): (usize, Option<Id>),
+    records: &[u8],
+    out: &mut Vec<u8>,
+) {
+    let (total, user) = (found.rows.len(), session.user);
+    let more = (next < total)
+        .then(|| locator.unwrap_or_else(|| session.org.cursors.open(user, found.clone())));
+    let head = format!("{{\"totalSize\":{total},\"done\":{}", more.is_none());
+    out.extend_from_slice(head.as_bytes());
+    if let Some(locator) = more {
+        let locator = locator.as_str();
+        let url =
+            format!(",\"nextRecordsUrl\":\"/services/data/{version}/query/{locator}-{next}\"");
+        out.extend_from_slice(url.as_bytes());
     }
+    out.extend_from_slice(b",\"records\":[");
+    out.extend_from_slice(records);
+    out.extend_from_slice(b"]}");
 }
 
-fn print_row(session: &Session<'_>, version: &str, key: Key, output: &[Output], out: &mut Vec<u8>) {
+fn print_row(
+    session: &mut Session<'_>,
+    version: &str,
+    key: Key,
+    output: &[Output],
+    room: &mut Room,
+    out: &mut Vec<u8>,
+) {
     out.push(b'{');
     session.write_attributes(version, key, out);
     for item in output {
@@ -151,47 +181,51 @@ fn print_row(session: &Session<'_>, version: &str, key: Key, output: &[Output], 
                 out.push(b':');
                 match *session.org.store.value(key, *field) {
                     value::Value::Reference(row) => {
-                        print_row(
-                            session,
-                            version,
-                            Key {
-                                object: *target,
-                                row,
-                            },
-                            output,
-                            out,
-                        );
+                        let parent = Key {
+                            object: *target,
+                            row,
+                        };
+                        print_row(session, version, parent, output, room, out);
                     }
                     _ => out.extend_from_slice(b"null"),
                 }
             }
-            Output::Children {
-                name, field, plan, ..
-            } => {
+            Output::Children { name, field, plan } => {
                 value::write_string(name, out);
                 out.push(b':');
-                print_children(session, version, plan, *field, key.row, out);
+                print_children(session, version, plan, (*field, key.row), room, out);
             }
         }
     }
     out.push(b'}');
 }
 
-/// No children at all are null, not an empty list (recorded).
+/// The children of one row, as many as there is room for, at least one of them.
+/// None at all are null, not an empty list (recorded).
 fn print_children(
-    session: &Session<'_>,
+    session: &mut Session<'_>,
     version: &str,
-    plan: &Plan,
-    field: usize,
-    parent: u32,
+    plan: &Arc<Plan>,
+    (field, parent): (usize, u32),
+    room: &mut Room,
     out: &mut Vec<u8>,
 ) {
-    let rows = session.search_children(plan, field, parent);
-    if rows.is_empty() {
+    let found = Found {
+        plan: Arc::clone(plan),
+        rows: session.search_children(plan, field, parent).into(),
+        page: room.page,
+    };
+    if found.rows.is_empty() {
         return out.extend_from_slice(b"null");
     }
-    let start = format!("{{\"totalSize\":{},\"done\":true,\"records\":[", rows.len());
-    out.extend_from_slice(start.as_bytes());
-    print_rows(session, version, plan, &rows, out);
-    out.extend_from_slice(b"]}");
+    let fitting = found.rows.len().min(room.left.max(1));
+    room.left = room.left.saturating_sub(fitting);
+    let mut records = Vec::new();
+    for (place, key) in found.rows[..fitting].iter().enumerate() {
+        if place > 0 {
+            records.push(b',');
+        }
+        print_row(session, version, *key, &plan.output, room, &mut records);
+    }
+    print_result(session, version, &found, (fitting, None), &records, out);
 }

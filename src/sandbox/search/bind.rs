@@ -2,6 +2,8 @@
 //! that Salesforce has for names that it does not know: an echo of the query,
 //! a caret, the place, a sentence.
 
+use std::sync::Arc;
+
 use super::super::org::Session;
 use super::super::refusal::Refusal;
 use super::super::schema::{Column, Kind, Right};
@@ -156,7 +158,7 @@ impl Binder<'_, '_> {
             );
             self.error("INVALID_TYPE", query.from.at, &sentence)
         })?;
-        let plan = Box::new(self.query(child, query)?);
+        let plan = Arc::new(self.query(child, query)?);
         if plan
             .output
             .iter()

@@ -150,6 +150,13 @@ impl Session<'_> {
     pub(super) fn candidates(&self, object: usize, test: &Test) -> Option<Vec<Key>> {
         match test {
             Test::All(all) => all.iter().find_map(|test| self.candidates(object, test)),
+            Test::Any(any) => {
+                let found = any.iter().map(|test| self.candidates(object, test));
+                let mut rows = found.collect::<Option<Vec<_>>>()?.concat();
+                rows.sort_unstable_by_key(|key| key.row);
+                rows.dedup();
+                Some(rows)
+            }
             Test::Compare {
                 path,
                 operator: Operator::Equal,

@@ -230,6 +230,90 @@ async fn long_answers_come_in_pages_until_the_cursor_is_closed() {
     assert_eq!(closed.refusal().1, "INVALID_QUERY_LOCATOR");
 }
 
+/// The external ids on a page of children, and where the next one is.
+fn children(page: &Value) -> (Vec<String>, Option<String>) {
+    let records = page["records"].as_array().unwrap().iter();
+    let ids = records.map(|record| record["External_Id__c"].as_str().unwrap().to_owned());
+    let next = page["nextRecordsUrl"].as_str().map(str::to_owned);
+    assert_eq!(page["done"], next.is_none());
+    (ids.collect(), next)
+}
+
+#[tokio::test]
+async fn children_that_do_not_fit_have_pages_of_their_own() {
+    let org = org_with_usage().await;
+    org.sandbox.settings(&json!({"page_size": 3})).unwrap();
+    let soql = "SELECT Name, (SELECT External_Id__c FROM Usages__r ORDER BY External_Id__c) \
+                FROM Contract_Product__c ORDER BY Name";
+
+    // One parent and two of its four children fill the page.
+    let first = org.query(soql).await.json();
+    let (parents, of_first) = (&first["records"], &first["records"][0]["Usages__r"]);
+    assert_eq!(
+        (
+            first["totalSize"].clone(),
+            parents.as_array().unwrap().len()
+        ),
+        (json!(2), 1)
+    );
+    assert_eq!(of_first["totalSize"], 4);
+    let (ids, next) = children(of_first);
+    assert_eq!(ids, ["u-1", "u-2"]);
+    let next = next.unwrap();
+    assert!(next.ends_with("-2"), "{next}");
+
+    let more = org.get(&next).await.json();
+    let second = org
+        .get(first["nextRecordsUrl"].as_str().unwrap())
+        .await
+        .json();
+
+    assert_eq!(children(&more), (vec!["u-3".into(), "u-4".into()], None));
+    assert_eq!(more["totalSize"], 4);
+    assert_eq!(
+        children(&second["records"][0]["Usages__r"]),
+        (vec!["u-5".into()], None)
+    );
+    assert_eq!(second["done"], true);
+}
+
+#[tokio::test]
+async fn a_page_without_room_for_children_has_one_all_the_same() {
+    let org = org_with_usage().await;
+    org.sandbox.settings(&json!({"page_size": 1})).unwrap();
+
+    let soql = "SELECT (SELECT External_Id__c FROM Usages__r) FROM Contract_Product__c WHERE Name = 'CP-1'";
+    let first = org.query(soql).await.json();
+
+    let (mut ids, mut next) = children(&first["records"][0]["Usages__r"]);
+    let mut pages = 1;
+    while let Some(url) = next {
+        let (more, after) = children(&org.get(&url).await.json());
+        ids.extend(more);
+        next = after;
+        pages += 1;
+    }
+    assert_eq!(
+        (ids, pages),
+        ((1..=4).map(|n| format!("u-{n}")).collect(), 4)
+    );
+}
+
+#[tokio::test]
+async fn a_row_is_found_by_any_of_several_conditions_once() {
+    let org = org_with_usage().await;
+
+    for (rest, expected) in [
+        (
+            "WHERE External_Id__c IN ('u-4','u-2') OR External_Id__c = 'u-2'",
+            "24",
+        ),
+        ("WHERE External_Id__c = 'u-4' OR Quantity__c < 3", "124"),
+    ] {
+        assert_eq!(found(&org, rest).await, expected, "{rest}");
+    }
+}
+
 #[tokio::test]
 async fn the_batch_size_is_kept_within_salesforces_bounds() {
     let org = Org::start().await;
