@@ -167,6 +167,17 @@ impl Client {
         self.send(request, &renewed, deadline).await
     }
 
+    /// The error that a success is, part of which makes no sense.
+    pub(crate) fn unreadable(&self, what: &str) -> Error {
+        let url = self.identity().map(|identity| identity.instance_url);
+        super::wire::Error::Unreadable {
+            host: url.as_ref().map(super::wire::host).unwrap_or_default(),
+            status: 200,
+            what: what.to_owned(),
+        }
+        .into()
+    }
+
     /// Whether anybody is at home: asks for the list of API versions, which
     /// needs no token and counts as no call (REST API Developer Guide,
     /// "Versions" and "Limit Info Header").

@@ -27,6 +27,21 @@ pub struct Describe {
     pub queryable: bool,
     /// The fields that we may see.
     pub fields: Vec<Field>,
+    /// The objects whose records may hang below one of it.
+    #[serde(default)]
+    pub child_relationships: Vec<Children>,
+}
+
+/// What the org says about the children of an object.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Children {
+    /// Their object.
+    #[serde(rename = "childSObject")]
+    pub object: String,
+    /// How they are named in SOQL, `Contract_Products__r`; some have no name.
+    #[serde(default)]
+    pub relationship_name: Option<String>,
 }
 
 /// What the org says about a field.
@@ -64,6 +79,16 @@ pub struct Field {
     /// How a reference is followed in SOQL: `Contract__r`.
     #[serde(default)]
     pub relationship_name: Option<String>,
+    /// The values that a picklist offers.
+    #[serde(default)]
+    pub picklist_values: Vec<Choice>,
+}
+
+/// A value of a picklist.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Choice {
+    /// As it stands in records.
+    pub value: String,
 }
 
 impl Describe {
@@ -72,6 +97,16 @@ impl Describe {
         self.fields
             .iter()
             .find(|field| field.name.eq_ignore_ascii_case(name))
+    }
+
+    /// The object of the children that are named so in SOQL.
+    pub fn children(&self, relationship: &str) -> Option<&str> {
+        let is_named = |children: &&Children| {
+            let name = children.relationship_name.as_deref();
+            name.is_some_and(|name| name.eq_ignore_ascii_case(relationship))
+        };
+        let found = self.child_relationships.iter().find(is_named);
+        found.map(|children| children.object.as_str())
     }
 }
 

@@ -17,7 +17,7 @@ use super::soql;
 /// How long the encoded list of a query may get, with the fields that it asks for. The address with all headers
 /// may have 16,384 bytes (REST API Developer Guide, "Status Codes and Error
 /// Responses", 414 and 431); the rest is for the token, which may be long.
-const LIST_LIMIT: usize = 12_000;
+pub const LIST_LIMIT: usize = 12_000;
 
 /// The rows of a query, page by page: up to 2,000 at a time, however many there are.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub struct Row {
     pub fields: Fields,
 }
 
+/// What a query found, as far as it fitted into one page. A child query's stands
+/// inside the row of the parent.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", bound = "T: DeserializeOwned")]
 struct Page<T> {
@@ -67,6 +69,40 @@ impl Client {
             target: Some(format!("{}?q={}", self.path(&["query"]), encoded(soql))),
             total: None,
         }
+    }
+
+    /// All children that a row has by a relationship: those that came with it, and
+    /// those for which there was no room beside it. Nobody is told how many fit
+    /// (REST API Developer Guide, "Query Options Header": child objects count
+    /// toward the batch size, which is not guaranteed).
+    pub async fn children<T: DeserializeOwned>(
+        &self,
+        row: &Fields,
+        relationship: &str,
+    ) -> Result<Vec<T>, Error> {
+        let found = row
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(relationship));
+        // No children are null, not an empty page.
+        let first: Option<Page<T>> = found
+            .and_then(|(_, children)| serde_json::from_str(children.get()).ok())
+            .ok_or_else(|| self.unreadable("a row without its children"))?;
+        let Some(first) = first else {
+            return Ok(Vec::new());
+        };
+        let mut rows = first.records;
+        let mut pages = Pages {
+            client: self,
+            target: first.next_records_url,
+            total: None,
+        };
+        while let Some(page) = pages.next().await? {
+            rows.extend(page);
+        }
+        if u64::try_from(rows.len()) != Ok(first.total_size) {
+            return Err(self.unreadable("children that are not all there"));
+        }
+        Ok(rows)
     }
 
     /// The record ids of those external ids that Salesforce has, as many calls
@@ -129,6 +165,10 @@ impl Pages<'_> {
         let Some(target) = self.target.take() else {
             return Ok(None);
         };
+        // A path below the API: the token goes nowhere else.
+        if !target.starts_with("/services/data/") {
+            return Err(self.client.unreadable("a next page that is none"));
+        }
         let request = Request {
             purpose: Purpose::Read,
             method: Method::GET,
@@ -139,8 +179,8 @@ impl Pages<'_> {
         let page: Page<T> = answer.json()?;
         self.total = Some(page.total_size);
         if let Some(next) = page.next_records_url {
-            // A path below the API, and not the same one for ever.
-            if !next.starts_with("/services/data/") || next == target {
+            // Not the same one for ever.
+            if next == target {
                 return Err(answer.unreadable("a next page that is none").into());
             }
             self.target = Some(next);

@@ -1,5 +1,7 @@
 //! Text in SOQL, safe against injection.
 
+use super::client::encoded;
+
 /// A text as a SOQL literal, in its quotes.
 ///
 /// Escapes are those of the SOQL and SOSL Reference, "Quoted String Escape
@@ -28,6 +30,12 @@ pub fn literal(text: &str) -> String {
     }
     quoted.push('\'');
     quoted
+}
+
+/// How long a part of a query is in the address that it goes out with, where no
+/// more than `LIST_LIMIT` may stand.
+pub fn length(part: &str) -> usize {
+    encoded(part).len()
 }
 
 /// Whether a text may stand in SOQL as the name of an object or a field, or as

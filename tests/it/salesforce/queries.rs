@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde::Deserialize;
-use usage_sync::salesforce::{Error, soql};
+use usage_sync::salesforce::{Error, Fields, soql};
 
 use super::client;
 use super::server::{Received, Server, json};
@@ -95,6 +95,73 @@ async fn a_next_page_elsewhere_or_in_a_circle_is_not_followed() {
         .await
         .unwrap_err();
     assert_eq!(circle.calls().len(), 2);
+}
+
+#[tokio::test]
+async fn children_come_with_their_parent_and_on_pages_of_their_own() {
+    let server = Server::start(|request| match request.target.as_str() {
+        "/services/data/v67.0/query/01g1C00007zabMdQAI-2" => {
+            json(200, r#"{"totalSize":3,"done":true,"records":[{"Name":"c"}]}"#)
+        }
+        _ => json(200, r#"{"totalSize":2,"done":true,"records":[
+            {"Id":"1","Items__r":{"totalSize":3,"done":false,"nextRecordsUrl":"/services/data/v67.0/query/01g1C00007zabMdQAI-2","records":[{"Name":"a"},{"Name":"b"}]}},
+            {"Id":"2","Items__r":null}]}"#),
+    })
+    .await;
+    let client = client(&server);
+
+    let parents: Vec<Fields> = client.query("SELECT …").await.unwrap();
+    let mut names = Vec::new();
+    for parent in &parents {
+        let children: Vec<Row> = client.children(parent, "items__R").await.unwrap();
+        names.push(children.into_iter().map(|row| row.name).collect::<Vec<_>>());
+    }
+
+    assert_eq!(names, [vec!["a", "b", "c"], vec![]]);
+    assert_eq!(server.calls().len(), 2);
+}
+
+#[tokio::test]
+async fn children_that_are_not_all_there_are_none() {
+    for (children, calls) in [
+        // One is missing, and no page is told of.
+        (
+            r#"{"totalSize":2,"done":false,"records":[{"Name":"a"}]}"#,
+            1,
+        ),
+        (
+            r#"{"totalSize":2,"done":false,"nextRecordsUrl":"https://elsewhere.example/","records":[{"Name":"a"}]}"#,
+            1,
+        ),
+        // The next page says that it is the last, and is empty.
+        (
+            r#"{"totalSize":2,"done":false,"nextRecordsUrl":"/services/data/v67.0/query/1-1","records":[{"Name":"a"}]}"#,
+            2,
+        ),
+        ("[]", 1),
+        ("\"x\"", 1),
+    ] {
+        let server = Server::start(move |request| {
+            if request.target.contains("/query/") {
+                return json(200, r#"{"totalSize":2,"done":true,"records":[]}"#);
+            }
+            let body =
+                format!(r#"{{"totalSize":1,"done":true,"records":[{{"Items__r":{children}}}]}}"#);
+            json(200, &body)
+        })
+        .await;
+        let client = client(&server);
+        let parents: Vec<Fields> = client.query("SELECT …").await.unwrap();
+
+        for relationship in ["Items__r", "Nothing__r"] {
+            let found = client.children::<Row>(&parents[0], relationship).await;
+            assert!(
+                matches!(found, Err(Error::Wire(_))),
+                "{children}: {found:?}"
+            );
+        }
+        assert_eq!(server.calls().len(), calls, "{children}");
+    }
 }
 
 #[tokio::test]
