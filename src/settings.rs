@@ -214,6 +214,9 @@ pub struct Contract {
     pub product_code_field: String,
     /// The product's name.
     pub product_name_field: String,
+    /// The external id by which the app's view may name a product; `None` where
+    /// the org has none.
+    pub product_external_id_field: Option<String>,
     /// Units closed.
     pub units_field: String,
     /// Price of one unit.
@@ -222,6 +225,10 @@ pub struct Contract {
     pub consumed_field: String,
     /// Units left.
     pub available_field: String,
+    /// Which field of a usage record names the product.
+    pub usage_product_field: String,
+    /// Which field of a usage record holds the units.
+    pub usage_quantity_field: String,
 }
 
 /// Level and form of the log.

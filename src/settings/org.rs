@@ -85,6 +85,9 @@ pub(super) fn contract(reader: &mut Reader<'_>) -> Option<Contract> {
     let price_field = name("price_field");
     let consumed_field = name("consumed_field");
     let available_field = name("available_field");
+    let usage_product_field = name("usage_product_field");
+    let usage_quantity_field = name("usage_quantity_field");
+    let product_external_id_field = reader.optional_name("contract.product_external_id_field");
     let locked_status = reader.required(
         "contract.locked_status",
         "give the status that locks usage records",
@@ -99,9 +102,12 @@ pub(super) fn contract(reader: &mut Reader<'_>) -> Option<Contract> {
         product_object: product_object?,
         product_code_field: product_code_field?,
         product_name_field: product_name_field?,
+        product_external_id_field,
         units_field: units_field?,
         price_field: price_field?,
         consumed_field: consumed_field?,
         available_field: available_field?,
+        usage_product_field: usage_product_field?,
+        usage_quantity_field: usage_quantity_field?,
     })
 }

@@ -17,7 +17,10 @@ const DEFAULTS: &str = include_str!("../../config/default.toml");
 const FILE_VARIABLE: &str = "USAGE_SYNC_CONFIG";
 
 /// Where an empty variable says something: the org has no such field.
-const EMPTY_IS_A_VALUE: &str = "salesforce.revision_field";
+const EMPTY_IS_A_VALUE: [&str; 2] = [
+    "salesforce.revision_field",
+    "contract.product_external_id_field",
+];
 
 /// Sections whose prefix other programs use as well, Heroku and Django among
 /// them: only what looks like a typo of ours is worth a word there.
@@ -92,7 +95,7 @@ impl Source {
             self.fault(name, "is not valid UTF-8", "set it again as plain text");
             return;
         };
-        if key == EMPTY_IS_A_VALUE || !value.trim().is_empty() {
+        if EMPTY_IS_A_VALUE.contains(&key) || !value.trim().is_empty() {
             layer.insert(key.to_owned(), value);
         }
     }
