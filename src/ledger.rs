@@ -17,6 +17,7 @@ mod fence;
 pub mod history;
 mod journal;
 mod landing;
+mod pending;
 mod record;
 mod sight;
 
@@ -29,6 +30,7 @@ pub use error::Error;
 pub(crate) use fence::hold;
 pub use fence::{AdInHand, Fence, Intent};
 pub use landing::{Found, Landing};
+pub use pending::{Booking, Pending, Units, pending};
 pub use record::{Answer, Outcome, Recorded, Verdict};
 pub use sight::read_one;
 
