@@ -4,6 +4,7 @@ pub mod audit;
 pub mod backoff;
 pub mod capture;
 pub mod compare;
+pub mod contracts;
 pub mod daemon;
 #[cfg(feature = "sandbox")]
 pub mod demo;

@@ -7,7 +7,8 @@
 //! them that all daemons of an installation may spend. A bucket in Redis says
 //! when the next claim may go (`queue::budget`): at once while there is credit,
 //! and ever later as it runs low. What is not claimed waits in the queue, where
-//! it folds and fills up calls.
+//! it folds and fills up calls. What lies above the share is a reserve: contracts
+//! are read from it (`crate::contracts`), which no bucket holds up.
 //!
 //! Here are the words for it, and the figures that people see. The rule itself
 //! stands in `queue/budget/`, where it runs.

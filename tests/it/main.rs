@@ -9,6 +9,7 @@
 
 mod capture;
 mod commands;
+mod contracts;
 mod correction;
 mod delivery;
 mod demo;

@@ -1,0 +1,159 @@
+//! Many who ask at once.
+
+use std::{collections::BTreeSet, time::Instant};
+
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use super::{contracts, contracts_with, number, one, queries};
+use crate::support::World;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_readers_of_ten_contracts_cost_a_tenth_of_the_queries() {
+    const READERS: usize = 50;
+    const READS: usize = 6;
+    let world = World::new(10).await;
+    let contracts = contracts(&world);
+    // The login is not what is measured, and Salesforce takes its time.
+    one(&contracts, &world.products[0].0).await;
+    let slow = json!({"base_ms": 60});
+    world.sandbox.settings(&slow).unwrap();
+    let before = queries(&world);
+
+    let mut readers = JoinSet::new();
+    let mut keys = BTreeSet::new();
+    for reader in 0..READERS {
+        let contracts = contracts.clone();
+        let (id, product) = world.products[reader % 10].clone();
+        let key = if reader % 20 < 10 {
+            id.clone()
+        } else {
+            number(&world, reader % 10)
+        };
+        keys.insert(key.clone());
+        readers.spawn(async move {
+            let mut slowest = std::time::Duration::ZERO;
+            for _ in 0..READS {
+                let began = Instant::now();
+                let contract = one(&contracts, &key).await;
+                slowest = slowest.max(began.elapsed());
+                assert_eq!((&contract.id, &contract.products[0].id), (&id, &product));
+            }
+            slowest
+        });
+    }
+    let slowest = readers.join_all().await.into_iter().max();
+
+    let (reads, asked) = ((READERS * READS) as u64, queries(&world) - before);
+    assert_eq!(keys.len(), 20);
+    println!("{reads} reads, {asked} queries, the slowest {slowest:?}");
+    assert!(asked * 10 <= reads, "{asked} queries for {reads} reads");
+}
+
+#[tokio::test]
+async fn those_who_ask_at_once_are_answered_by_one_query_each_with_its_own() {
+    let world = World::new(3).await;
+    let contracts = contracts(&world);
+    one(&contracts, &world.products[0].0).await;
+    let before = queries(&world);
+    let account = one(&contracts, &world.products[0].0)
+        .await
+        .account_id
+        .unwrap();
+    let number = number(&world, 1);
+
+    let (by_id, by_number, none, of_account, again) = tokio::join!(
+        contracts.one(&world.products[0].0),
+        contracts.one(&number),
+        contracts.one("' OR ContractNumber LIKE '%"),
+        contracts.of_account(&account),
+        contracts.one(&world.products[0].0),
+    );
+
+    assert_eq!(queries(&world), before + 2);
+    let (by_id, again) = (by_id.unwrap().unwrap(), again.unwrap().unwrap());
+    assert_eq!(
+        (&by_id.id, &again.id),
+        (&world.products[0].0, &world.products[0].0)
+    );
+    assert_eq!(by_number.unwrap().unwrap().id, world.products[1].0);
+    assert!(none.unwrap().is_none());
+    assert_eq!(of_account.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn more_contracts_than_an_address_has_room_for_are_all_answered() {
+    let world = World::new(2).await;
+    let contracts = contracts(&world);
+    let mut askers = JoinSet::new();
+    for n in 0..60 {
+        let contracts = contracts.clone();
+        let unknown = format!("{n}{}", "ß€".repeat(120));
+        askers.spawn(async move { contracts.one(&unknown).await.unwrap().is_none() });
+    }
+    for (id, _) in world.products.clone() {
+        let contracts = contracts.clone();
+        askers.spawn(async move { contracts.one(&id).await.unwrap().is_some() });
+    }
+
+    assert!(askers.join_all().await.into_iter().all(|right| right));
+    assert!(queries(&world) > 2);
+}
+
+#[tokio::test]
+async fn who_goes_away_takes_no_answer_from_anybody() {
+    let world = World::new(1).await;
+    let contracts = contracts(&world);
+    let id = world.products[0].0.clone();
+    let slow = json!({"base_ms": 100});
+    world.sandbox.settings(&slow).unwrap();
+
+    for patience in [0, 1, 5, 60] {
+        let hasty = {
+            let (contracts, id) = (contracts.clone(), id.clone());
+            tokio::spawn(async move { one(&contracts, &id).await })
+        };
+        let patient = {
+            let (contracts, id) = (contracts.clone(), id.clone());
+            tokio::spawn(async move { one(&contracts, &id).await })
+        };
+        tokio::time::sleep(std::time::Duration::from_millis(patience)).await;
+        hasty.abort();
+
+        assert_eq!(patient.await.unwrap().id, id);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_never_older_than_the_question() {
+    let world = World::new(1).await;
+    let contracts = contracts_with(&world, &[]);
+    let (id, product) = world.products[0].clone();
+    let slow = json!({"base_ms": 80});
+    world.sandbox.settings(&slow).unwrap();
+    let busy = tokio::spawn({
+        let (contracts, id) = (contracts.clone(), id.clone());
+        async move {
+            loop {
+                one(&contracts, &id).await;
+            }
+        }
+    });
+
+    for units in 1..15 {
+        let change = json!({ "Units__c": units });
+        world
+            .sandbox
+            .change("Contract_Product__c", &product, &change)
+            .unwrap();
+
+        let contract = one(&contracts, &id).await;
+
+        let found = contract.products[0].units.as_ref().unwrap().approximate();
+        assert!(
+            (found - f64::from(units)).abs() < 1e-9,
+            "{found} after {units}"
+        );
+    }
+    busy.abort();
+}

@@ -1,0 +1,240 @@
+//! What is pending: units that are taken, though Salesforce does not know yet.
+
+use super::{contracts, one};
+use crate::support::{PATIENCE, World, wait_until};
+use usage_sync::{
+    contracts::Contract,
+    sandbox::{Effect, Plan},
+};
+
+/// Consumed, pending, and what comes back, of the only product.
+fn units(contract: &Contract) -> (f64, String, String) {
+    let [product] = contract.products.as_slice() else {
+        panic!("{:?}", contract.products);
+    };
+    (
+        product.consumed.as_ref().unwrap().approximate(),
+        product.pending.to_string(),
+        product.pending_return.to_string(),
+    )
+}
+
+async fn of(world: &World, contract: usize) -> (f64, String, String) {
+    units(&one(&contracts(world), &world.products[contract].0).await)
+}
+
+fn told(consumed: f64, pending: &str, returned: &str) -> (f64, String, String) {
+    (consumed, pending.to_owned(), returned.to_owned())
+}
+
+#[tokio::test]
+async fn what_no_daemon_has_seen_is_pending_and_what_is_reported_is_not() {
+    let world = World::new(2).await;
+    world
+        .app("insert into ad_product values (1, 'small', 0, 2.5), (1, 'big', 0, 0.25), (2, 'small', 1, 7)")
+        .await;
+    assert_eq!(of(&world, 0).await, told(0.0, "2.75", "0"));
+    assert_eq!(of(&world, 1).await, told(0.0, "7", "0"));
+
+    let daemon = world.daemon();
+    world.in_step().await;
+
+    assert_eq!(of(&world, 0).await, told(2.75, "0", "0"));
+    assert_eq!(of(&world, 1).await, told(7.0, "0", "0"));
+    drop(daemon);
+}
+
+#[tokio::test]
+async fn corrections_count_by_what_they_add_and_what_they_give_back() {
+    let (world, daemon) = World::reporting().await;
+    world
+        .app("insert into ad_product values (2, 'small', 0, 10)")
+        .await;
+    world.in_step().await;
+    drop(daemon);
+    assert_eq!(of(&world, 0).await, told(11.0, "0", "0"));
+
+    // 3 more of one ad; 6 fewer of the other, that Salesforce still counts.
+    world
+        .app("update ad_product set quantity = 4 where ad_id = 1")
+        .await;
+    world
+        .app("update ad_product set quantity = 4 where ad_id = 2")
+        .await;
+    assert_eq!(of(&world, 0).await, told(11.0, "3", "6"));
+
+    // Taken from one line and given to another of the same ad: nothing.
+    world
+        .app("update ad_product set quantity = 10 where ad_id = 2")
+        .await;
+    world
+        .app("update ad_product set quantity = 6 where ad_id = 2")
+        .await;
+    world
+        .app("insert into ad_product values (2, 'big', 0, 4)")
+        .await;
+    assert_eq!(of(&world, 0).await, told(11.0, "3", "0"));
+
+    world.app("delete from ad_product").await;
+    assert_eq!(of(&world, 0).await, told(11.0, "0", "11"));
+
+    let daemon = world.daemon();
+    world.in_step().await;
+    assert_eq!(of(&world, 0).await, told(0.0, "0", "0"));
+    drop(daemon);
+}
+
+#[tokio::test]
+async fn a_move_takes_from_the_new_contract_at_once_and_frees_the_old_one_in_the_end() {
+    let world = World::new(2).await;
+    let daemon = world.daemon();
+    world
+        .app("insert into ad_product values (1, 'small', 0, 5)")
+        .await;
+    world.in_step().await;
+    drop(daemon);
+
+    world
+        .app("update ad_product set contract_product = 1")
+        .await;
+
+    assert_eq!(of(&world, 0).await, told(5.0, "0", "5"));
+    assert_eq!(of(&world, 1).await, told(0.0, "5", "0"));
+}
+
+#[tokio::test]
+async fn what_is_refused_is_not_on_its_way_until_it_is_changed() {
+    let world = World::new(1).await;
+    world.set_contract(0, "Fulfilled");
+    let daemon = world.daemon();
+    world
+        .app("insert into ad_product values (1, 'small', 0, 5)")
+        .await;
+    world.ad_is("1", "rejected").await;
+    assert_eq!(of(&world, 0).await, told(0.0, "0", "0"));
+    drop(daemon);
+
+    world.app("update ad_product set quantity = 6").await;
+
+    assert_eq!(of(&world, 0).await, told(0.0, "6", "0"));
+}
+
+#[tokio::test]
+async fn what_nobody_knows_is_taken_to_be_still_to_come() {
+    let world = World::new(1).await;
+    let daemon = world.daemon();
+    world
+        .app("insert into ad_product values (1, 'small', 0, 10)")
+        .await;
+    world.in_step().await;
+    // Salesforce lowers it and says nothing: 2 stands there, 10 in the ledger.
+    world.sandbox.fault(Plan {
+        method: Some("PATCH".to_owned()),
+        ..Plan::always(Effect::DropAfter)
+    });
+    world.sandbox.fault(Plan {
+        method: Some("POST".to_owned()),
+        path: Some("composite".to_owned()),
+        ..Plan::always(Effect::DropAfter)
+    });
+    world.app("update ad_product set quantity = 2").await;
+    wait_until("the change to be in Salesforce", PATIENCE, async || {
+        world.consumed(0).is_some_and(|consumed| consumed < 3.0)
+    })
+    .await;
+    drop(daemon);
+
+    world.app("update ad_product set quantity = 10").await;
+
+    // 8 are to come, and 10 by what is known for certain: never fewer than 8.
+    assert_eq!(of(&world, 0).await, told(2.0, "10", "0"));
+}
+
+#[tokio::test]
+async fn a_product_may_be_named_by_its_external_id_and_fields_in_any_case() {
+    let world = World::new(2).await;
+    world
+        .app(
+            "create or replace view usage_sync.usage as \
+             select ad_id, product as line, null::text as contract, case ad_id \
+                when 1 then jsonb_build_object('contract_product__R', \
+                    jsonb_build_object('external_id__C', 'cp-0'), 'QUANTITY__C', ' 2.50 ') \
+                when 2 then jsonb_build_object('Contract_Product__c', left(salesforce_id, 15), \
+                    'Quantity__c', quantity) \
+                when 3 then jsonb_build_object('Contract_Product__c', salesforce_id, \
+                    'Quantity__c', 'many') \
+                when 4 then '[]' when 5 then null when 6 then '\"x\"' \
+                else jsonb_build_object('Contract_Product__c', salesforce_id, 'Quantity__c', 1e300) end \
+                as fields \
+             from ad_product join contract_product on contract_product.id = contract_product; \
+             insert into ad_product select n, 'small', 0, 4 from generate_series(1, 7) n",
+        )
+        .await;
+
+    assert_eq!(of(&world, 0).await, told(0.0, "6.5", "0"));
+    assert_eq!(of(&world, 1).await, told(0.0, "0", "0"));
+}
+
+#[tokio::test]
+async fn an_ad_that_cannot_be_read_hides_no_other() {
+    let world = World::new(1).await;
+    world
+        .reads_13_by(
+            "create function quantity_of_13() returns numeric language plpgsql as \
+             $$ begin raise exception 'out of order'; end $$",
+        )
+        .await;
+    world
+        .app("insert into ad_product select n, 'small', 0, 2 from generate_series(1, 40) n")
+        .await;
+
+    assert_eq!(of(&world, 0).await, told(0.0, "78", "0"));
+}
+
+#[tokio::test]
+async fn a_view_that_cannot_be_read_at_all_is_said_to_be() {
+    let world = World::new(1).await;
+    world
+        .app("insert into ad_product values (1, 'small', 0, 2); drop view usage_sync.usage")
+        .await;
+
+    let error = contracts(&world)
+        .one(&world.products[0].0)
+        .await
+        .unwrap_err();
+
+    assert!(
+        matches!(error, usage_sync::contracts::Error::Ledger(_)),
+        "{error:?}"
+    );
+    assert!(error.remedy().is_some());
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_ads_on_their_way_are_counted_once_each() {
+    let world = World::new(3).await;
+    world
+        .app("insert into ad_product select n, 'small', n % 3, 0.01 from generate_series(1, 100000) n; analyze")
+        .await;
+    let contracts = contracts(&world);
+
+    let began = std::time::Instant::now();
+    let contract = one(&contracts, &world.products[0].0).await;
+    println!("100,000 pending ads took {:?}", began.elapsed());
+
+    assert_eq!(units(&contract), told(0.0, "333.33", "0"));
+}
+
+#[tokio::test]
+async fn the_view_is_not_read_for_ads_that_are_settled() {
+    let (world, daemon) = World::reporting().await;
+    drop(daemon);
+    // Reading any row of it would fail.
+    world
+        .app("create or replace view usage_sync.usage as \
+              select ad_id, product as line, null::text as contract, \
+              jsonb_build_object('Quantity__c', 1 / (quantity - quantity)) as fields from ad_product")
+        .await;
+
+    assert_eq!(of(&world, 0).await, told(1.0, "0", "0"));
+}
