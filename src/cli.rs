@@ -10,6 +10,7 @@ mod audit;
 mod backfill;
 mod check;
 mod connect;
+mod contract;
 #[cfg(feature = "sandbox")]
 mod demo;
 mod exit;
@@ -110,6 +111,10 @@ async fn dispatch(command: Command, shutdown: Shutdown) -> Result<Exit, Failure>
         Command::Rejected(args) => {
             let (settings, _telemetry) = ready(Output::Stderr)?;
             rejected::run(&settings, &args).await
+        }
+        Command::Contract(args) => {
+            let (settings, _telemetry) = ready(Output::Stderr)?;
+            contract::run(&settings, &args).await
         }
         Command::Backfill(args) => {
             let (settings, _telemetry) = ready(Output::Stderr)?;

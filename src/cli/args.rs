@@ -127,6 +127,22 @@ Examples:
   usage-sync rejected --json          for a program")]
     Rejected(RejectedArgs),
 
+    /// Show a contract with its products, as Salesforce has it now
+    #[command(after_help = "\
+Examples:
+  usage-sync contract 00000101        by its number
+  usage-sync contract 8005g00000AbCdEAAV
+                                      by its id, of 15 or 18 characters
+  usage-sync contract --account 0015g00000XyZaBAAV
+                                      all contracts of an account
+  usage-sync contract 00000101 --json for a program
+
+Read live; nothing is kept. Pending are units that the app has committed and
+Salesforce has not been told of: they are no longer to be had, though Salesforce
+still counts them as available. Exits 1 if there is no such contract, 69 if
+Salesforce does not answer within SALESFORCE_READ_TIMEOUT.")]
+    Contract(ContractArgs),
+
     /// Enqueue ads that existed before installation, or all after a new mapping
     #[command(after_help = "\
 Examples:
@@ -185,6 +201,7 @@ impl Command {
             | Self::Check(_)
             | Self::History(_)
             | Self::Rejected(_)
+            | Self::Contract(_)
             | Self::Audit(_)
             | Self::Retry(_)
             | Self::Pause(_)
@@ -259,6 +276,23 @@ pub(crate) struct HistoryArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RejectedArgs {
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ContractArgs {
+    /// Id or number of a contract
+    #[arg(
+        value_name = "ID | NUMBER",
+        required_unless_present = "account",
+        conflicts_with = "account"
+    )]
+    pub(crate) contract: Option<String>,
+    /// All contracts of the account with this id
+    #[arg(long, value_name = "ID")]
+    pub(crate) account: Option<String>,
     /// Print one JSON object instead of a table
     #[arg(long)]
     pub(crate) json: bool,
@@ -348,6 +382,8 @@ mod tests {
                 ErrorKind::ArgumentConflict,
             ),
             ("history 42 --csv --json", ErrorKind::ArgumentConflict),
+            ("contract", ErrorKind::MissingRequiredArgument),
+            ("contract 7 --account 1", ErrorKind::ArgumentConflict),
             (
                 "history --contract 7 --at 2026-11-22",
                 ErrorKind::ValueValidation,

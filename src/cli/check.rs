@@ -1,6 +1,7 @@
 //! `usage-sync check`: everything that has to be in place, and what to do
 //! where it is not.
 
+mod contracts;
 mod place;
 mod postgres;
 mod redis;

@@ -132,7 +132,12 @@ pub(super) async fn redis(settings: &Settings) -> Result<Queue, Failure> {
     reason = "it serves as a function for map_err"
 )]
 pub(super) fn failed(error: ledger::Error) -> Failure {
-    let (exit, remedy) = match &error {
+    failure_of(&error)
+}
+
+/// The same for an error that somebody else has, too.
+pub(super) fn failure_of(error: &ledger::Error) -> Failure {
+    let (exit, remedy) = match error {
         error if error.is_locked() => (
             Exit::Unavailable,
             "run it again once the app's migration is done: a table stays locked",
@@ -149,6 +154,6 @@ pub(super) fn failed(error: ledger::Error) -> Failure {
         ledger::Error::Schema(_) => (Exit::Unavailable, "run `usage-sync migrate`"),
     };
     Failure::new(exit, "postgres did not do its part")
-        .because(&error)
+        .because(error)
         .remedy(remedy)
 }

@@ -27,7 +27,10 @@ impl Exit {
     pub(crate) fn explained() -> String {
         [
             (Self::Done, "done"),
-            (Self::Found, "a check found something, or an ad is unknown"),
+            (
+                Self::Found,
+                "a check found something, or an ad or contract is unknown",
+            ),
             (Self::Usage, "bad usage"),
             (Self::Unavailable, "a needed service is unavailable"),
             (Self::Bug, "a bug"),

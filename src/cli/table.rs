@@ -20,23 +20,41 @@ impl Table {
         }
     }
 
+    /// For a person: each line with something behind it that is not text of
+    /// somebody else's. The first is the header's.
+    pub(super) fn print_before(&self, ends: &[String]) -> io::Result<()> {
+        let mut out = io::stdout();
+        for (line, end) in self.padded().iter().zip(ends) {
+            writeln!(out, "{line}  {end}")?;
+        }
+        Ok(())
+    }
+
     /// Prints it as CSV.
     pub(super) fn print_csv(&self) -> io::Result<()> {
         self.csv(&mut io::stdout())
     }
 
     fn aligned(&self, out: &mut impl Write) -> io::Result<()> {
+        for line in self.padded() {
+            writeln!(out, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+
+    /// Lines of one width.
+    fn padded(&self) -> Vec<String> {
         let rows: Vec<Vec<String>> = self.lines().collect();
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
         let widths: Vec<usize> = (0..self.columns.len()).filter_map(width).collect();
-        for row in &rows {
+        let padded = |row: &Vec<String>| {
             let cells = row.iter().zip(&widths);
-            let padded: Vec<String> = cells
+            let cells: Vec<String> = cells
                 .map(|(cell, width)| format!("{cell:width$}"))
                 .collect();
-            writeln!(out, "{}", padded.join("  ").trim_end())?;
-        }
-        Ok(())
+            cells.join("  ")
+        };
+        rows.iter().map(padded).collect()
     }
 
     fn plain(&self, out: &mut impl Write) -> io::Result<()> {

@@ -6,7 +6,7 @@ use usage_sync::{
     telemetry::Chain,
 };
 
-use super::Item;
+use super::{Item, contracts};
 
 pub(super) async fn check(settings: &Settings) -> Vec<Item> {
     let client = match Client::new(&settings.salesforce) {
@@ -25,7 +25,10 @@ pub(super) async fn check(settings: &Settings) -> Vec<Item> {
         }
     }
     match client.describe(&settings.salesforce.object).await {
-        Ok(describe) => items.extend(object(&describe, &settings.salesforce)),
+        Ok(describe) => {
+            items.extend(object(&describe, &settings.salesforce));
+            items.push(contracts::check(&client, settings, &describe).await);
+        }
         Err(error) => items.push(failed("salesforce object", &error)),
     }
     if let Some(usage) = client.api_usage() {
