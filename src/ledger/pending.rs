@@ -25,6 +25,13 @@ const BEGIN: &str = "begin read only; \
     set local statement_timeout to '10s'; \
     set local idle_in_transaction_session_timeout to '3s'";
 
+/// The same for the list of ads, which may be long and so take its time to be
+/// taken in; it holds no lock of the app's.
+const BEGIN_LIST: &str = "begin read only; \
+    set local jit to off; \
+    set local statement_timeout to '10s'; \
+    set local idle_in_transaction_session_timeout to '30s'";
+
 /// Ads that are read at once, so that a bad one is found soon and no lock of the
 /// view is held for long.
 const PART: usize = 10_000;
@@ -137,7 +144,7 @@ pub async fn pending(pool: &PgPool, booking: &Booking, limit: Duration) -> Resul
 }
 
 async fn unsettled(pool: &PgPool) -> Result<Vec<String>, Error> {
-    let mut transaction = postgres::begin(pool, BEGIN).await?;
+    let mut transaction = postgres::begin(pool, BEGIN_LIST).await?;
     let ads = postgres::query_scalar(include_str!("unsettled.sql"))
         .fetch_all(&mut *transaction)
         .await?;
