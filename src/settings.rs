@@ -231,6 +231,17 @@ pub struct Contract {
     pub usage_quantity_field: String,
 }
 
+/// The contract gateway and the ops page.
+#[derive(Debug, Clone)]
+pub struct Web {
+    /// 0 is any free one.
+    pub port: u16,
+    /// Bearer token of the gateway, password of the ops page.
+    pub token: SecretString,
+    /// Requests a second with the token.
+    pub rate_limit: u32,
+}
+
 /// Level and form of the log.
 #[derive(Debug, Clone)]
 pub struct Log {

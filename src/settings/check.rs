@@ -11,7 +11,7 @@ use url::Url;
 
 use super::reader::Reader;
 use super::{
-    Capture, Database, Faults, Log, LogFormat, Outage, Queue, Redis, Retry, Settings, Source,
+    Capture, Database, Faults, Log, LogFormat, Outage, Queue, Redis, Retry, Settings, Source, Web,
     Worker, org,
 };
 
@@ -24,12 +24,26 @@ const KILLED_AFTER: Duration = Duration::from_secs(30);
 /// would wait longer than any request can run.
 const LEASE: std::ops::RangeInclusive<Duration> = Duration::from_secs(3)..=Duration::from_mins(10);
 
+const TOKEN: &str = "web.token";
+const TOKEN_REMEDY: &str = "give at least 16 characters, such as `openssl rand -hex 32` prints";
+
 impl Source {
     /// Checks everything; for all commands but those below.
     pub fn settings(&self) -> Result<Settings, Faults> {
         let mut reader = Reader::new(self);
         let settings = settings(&mut reader, self.no_color);
+        // A fault in them shows before `web` is started.
+        web(&mut reader);
         reader.finish(settings)
+    }
+
+    /// Checks everything, and what only `web` needs.
+    pub fn web(&self) -> Result<(Settings, Web), Faults> {
+        let mut reader = Reader::new(self);
+        let settings = settings(&mut reader, self.no_color);
+        reader.required(TOKEN, TOKEN_REMEDY);
+        let web = web(&mut reader);
+        reader.finish(settings.zip(web))
     }
 
     /// Checks what `migrate` needs and nothing else, so that Heroku's release
@@ -63,7 +77,6 @@ fn settings(reader: &mut Reader<'_>, no_color: bool) -> Option<Settings> {
     let shutdown_timeout = shutdown_timeout(reader);
     let log = log(reader, no_color);
     let metrics_interval = reader.duration("metrics.interval");
-    web(reader);
     Some(Settings {
         database: database?,
         redis: redis?,
@@ -233,14 +246,19 @@ fn log_level(reader: &mut Reader<'_>) -> Option<String> {
     valid.then_some(level)
 }
 
-/// `web` reads these for itself; here they are only checked where they are set.
-fn web(reader: &mut Reader<'_>) {
-    let _port = reader.number::<u16>("port", 1..=u16::MAX);
-    if reader
-        .optional("web.token")
-        .is_some_and(|token| token.len() < 16)
-    {
-        let remedy = "give at least 16 characters, such as `openssl rand -hex 32` prints";
-        reader.fault("web.token", "is too short to withstand guessing", remedy);
+/// `None` where the token is not set, which is no fault of other commands.
+fn web(reader: &mut Reader<'_>) -> Option<Web> {
+    let port = reader.number("port", 0..=u16::MAX);
+    let rate_limit = reader.number("web.rate_limit", 1..=100_000);
+    let token = reader.optional(TOKEN)?;
+    if token.len() < 16 {
+        reader.fault(TOKEN, "is too short to withstand guessing", TOKEN_REMEDY);
+    } else if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        reader.fault(TOKEN, "has what no HTTP header carries", TOKEN_REMEDY);
     }
+    Some(Web {
+        port: port?,
+        rate_limit: rate_limit?,
+        token: SecretString::from(token),
+    })
 }

@@ -143,7 +143,7 @@ SHUTDOWN_TIMEOUT=30s -> SHUTDOWN_TIMEOUT is too long: give less than 30s, after 
 LOG_LEVEL=verbose -> LOG_LEVEL is not a level: give error, warn, info, debug, trace or off, or as info,sqlx=debug
 LOG_LEVEL=info,sqlx=sesame -> LOG_LEVEL is not a level: give error, warn, info, debug, trace or off, or as info,sqlx=debug
 LOG_FORMAT=xml -> LOG_FORMAT is none of its values: give auto or human or logfmt or json
-PORT=70000 -> PORT is not a number within its bounds: give a whole number, 1 to 65535
+PORT=70000 -> PORT is not a number within its bounds: give a whole number, 0 to 65535
 WEB_TOKEN=sesame -> WEB_TOKEN is too short to withstand guessing: give at least 16 characters, such as `openssl rand -hex 32` prints
 ";
 
