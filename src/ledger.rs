@@ -10,7 +10,9 @@
 //!
 //! Lock order, everywhere: ads by id, then intents, then records, then landings.
 
+mod ad;
 mod causes;
+mod digits;
 mod doubt;
 mod error;
 mod fence;
@@ -25,7 +27,8 @@ use std::{io, time::Duration};
 
 use sqlx::{PgPool, Postgres, Transaction};
 
-pub use causes::{Cause, causes};
+pub use ad::{Ad, ad, owner};
+pub use causes::{Behind, Cause, Kind, behind, causes};
 pub use error::Error;
 pub(crate) use fence::hold;
 pub use fence::{AdInHand, Fence, Intent};

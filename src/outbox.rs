@@ -148,6 +148,24 @@ pub async fn renew_rejected(pool: &PgPool) -> Result<u64, Error> {
     Ok(queued)
 }
 
+/// Queues every ad behind a cause; answers how many there are.
+pub async fn renew_cause(pool: &PgPool, kind: &ledger::Kind) -> Result<u64, Error> {
+    let mut transaction = postgres::begin(pool, BEGIN_DURABLE).await?;
+    let queued = postgres::query(concat!(
+        include_str!("ledger/causes/named.sql"),
+        include_str!("outbox/renew_cause.sql")
+    ))
+    .bind(&kind.code)
+    .bind(&kind.field)
+    .bind(&kind.rule)
+    .execute(&mut *transaction)
+    .await?
+    .rows_affected();
+    wake(&mut transaction).await?;
+    transaction.commit().await?;
+    Ok(queued)
+}
+
 /// Queues ads.
 pub async fn queue(pool: &PgPool, ads: &[String]) -> Result<(), Error> {
     let mut transaction = postgres::begin(pool, BEGIN_DURABLE).await?;

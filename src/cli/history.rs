@@ -62,10 +62,7 @@ async fn of_ad(pool: &PgPool, ad: &str, args: &HistoryArgs) -> Result<Exit, Fail
             .remedy("give the id as it stands in the view usage_sync.usage"));
     };
     if args.json {
-        return json(&AdHistory {
-            ad,
-            entries: entries.into_iter().map(Told::from).collect(),
-        });
+        return json(&AdHistory { ad, entries });
     }
     let table = Table {
         columns: ENTRY_COLUMNS,
@@ -172,22 +169,7 @@ async fn look_up(
 #[derive(Serialize)]
 struct AdHistory<'a> {
     ad: &'a str,
-    entries: Vec<Told>,
-}
-
-#[derive(Serialize)]
-struct Told {
-    at: String,
-    action: String,
-    line: Option<String>,
-    contract: Option<String>,
-    external_id: Option<String>,
-    salesforce_id: Option<String>,
-    version: i64,
-    token: i64,
-    fields: Option<Box<RawValue>>,
-    code: Option<String>,
-    message: Option<String>,
+    entries: Vec<Entry>,
 }
 
 #[derive(Serialize)]
@@ -207,24 +189,6 @@ struct Stood<'a> {
     salesforce_id: Option<&'a str>,
     since: String,
     fields: Option<Box<RawValue>>,
-}
-
-impl From<Entry> for Told {
-    fn from(entry: Entry) -> Self {
-        Self {
-            at: rfc3339(entry.at),
-            action: entry.action,
-            line: entry.line,
-            contract: entry.contract,
-            external_id: entry.external_id,
-            salesforce_id: entry.salesforce_id,
-            version: entry.version,
-            token: entry.token,
-            fields: entry.fields.as_deref().and_then(raw),
-            code: entry.code,
-            message: entry.message,
-        }
-    }
 }
 
 impl<'a> From<&'a Billed> for Stood<'a> {

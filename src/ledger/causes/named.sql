@@ -18,14 +18,4 @@ with refused as (
         case when code = 'FIELD_CUSTOM_VALIDATION_EXCEPTION' then words
             else regexp_replace(words, '\m[0-9]+([.,][0-9]+)*\M', '…', 'g') end as rule
     from refused
-), grouped as (
-    select code, field, rule, count(*) as count, min(since) as since,
-        (array_agg(ad_id order by since, ad_id))[1] as ad_id
-    from named
-    group by code, field, rule
 )
-select grouped.code, grouped.field, grouped.rule, grouped.count, grouped.since, grouped.ad_id,
-    coalesce(status.error_message, '') as message, status.reason, status.refused::text
-from grouped
-join usage_sync.ad_status as status using (ad_id)
-order by grouped.count desc, grouped.code, grouped.rule
