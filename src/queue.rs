@@ -30,18 +30,27 @@
 //! - `{name}:daemons`, a sorted set of daemon by time: until when it is taken
 //!   to live.
 //! - `{name}:view`: why no ad can be read, for `status`.
+//! - `{name}:crew`, a hash of daemon by its words: version and ads in hand, for
+//!   the ops page.
+//! - `{name}:samples`, a sorted set by time: lag and calls of the last day, for
+//!   its charts.
 
 mod budget;
 mod claim;
 mod connection;
+mod crew;
 mod daemons;
 mod health;
 mod link;
 mod place;
+mod samples;
 mod scripts;
 mod word;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
 
 use redis::{ErrorKind, RedisError, Script, ServerErrorKind};
 
@@ -50,8 +59,10 @@ use crate::{settings, trouble::Trouble};
 pub use claim::{Claim, DEATHS, Suspect};
 pub use connection::Server;
 use connection::server;
+pub use crew::Member;
 pub use health::Health;
 use link::Link;
+pub use samples::Sample;
 use scripts::{Keys, Scripts};
 
 /// Ids a script is given at once: large enough to be cheap, small enough that
@@ -148,6 +159,8 @@ pub struct Queue {
     max: usize,
     lease: Duration,
     trouble: Trouble,
+    /// Ids that this process has in hand.
+    in_hand: Arc<AtomicUsize>,
 }
 
 impl Queue {
@@ -172,6 +185,7 @@ impl Queue {
             max: settings.max,
             lease: settings.claim_lasts(),
             trouble: Trouble::with("redis"),
+            in_hand: Arc::default(),
         }
     }
 

@@ -6,13 +6,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::time::interval;
+use tokio::time::{interval, timeout};
 
 use crate::{
     failpoint::{self, Point},
     ledger::Ledger,
     metrics::Metrics,
-    queue::{Health, Queue},
+    queue::{Health, Member, Queue},
     salesforce::Client,
     shutdown::Shutdown,
     telemetry::Chain,
@@ -20,6 +20,9 @@ use crate::{
 
 /// Other programs of the installation learn of Salesforce's health this often.
 const PUBLISH_EVERY: Duration = Duration::from_secs(5);
+
+/// A Redis that hangs must not hold up a stop.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Writes the metric lines.
 pub struct Reporter {
@@ -40,6 +43,7 @@ pub struct Reporter {
 impl Reporter {
     /// Reports until it is told to stop, and once more then.
     pub async fn run(self, shutdown: Shutdown) {
+        let mut member = member();
         let mut report = interval(self.every);
         let mut publish = interval(PUBLISH_EVERY);
         tokio::spawn(introduce(self.client.clone(), Arc::clone(&self.metrics)));
@@ -48,12 +52,14 @@ impl Reporter {
         loop {
             tokio::select! {
                 () = shutdown.wait() => break,
-                _ = report.tick() => self.report().await,
-                _ = publish.tick() => self.publish().await,
-                () = self.metrics.salesforce.changed() => self.publish().await,
+                _ = report.tick() => self.report(&member).await,
+                _ = publish.tick() => self.publish(&mut member).await,
+                () = self.metrics.salesforce.changed() => self.publish(&mut member).await,
             }
         }
-        self.report().await;
+        self.report(&member).await;
+        // What is not heard lapses.
+        let _unheard = timeout(LAST_WORD, self.queue.absent(&member.id)).await;
     }
 
     fn health(&self) -> Health {
@@ -72,19 +78,28 @@ impl Reporter {
         }
     }
 
-    async fn publish(&self) {
+    async fn publish(&self, member: &mut Member) {
         failpoint::at(Point::MetricsLoop).await;
+        member.in_hand = self.queue.in_hand();
         // A Redis that does not answer is said by those who need it.
-        let _unpublished = self.queue.publish(&self.health(), PUBLISH_EVERY * 3).await;
+        let lasting = PUBLISH_EVERY * 3;
+        if self.queue.publish(&self.health(), lasting).await.is_ok() {
+            let _unpresented = self.queue.present(member, lasting).await;
+        }
     }
 
-    async fn report(&self) {
+    async fn report(&self, member: &Member) {
         let metrics = &self.metrics;
+        let calls = metrics.calls.take();
         let health = self.health();
         let depth = self.queue.depth().await.ok();
         let usage = self.queue.usage().await.ok().flatten();
         let budget = usage.map(|usage| usage.budget(self.api_budget));
         let overview = self.ledger.overview().await.ok();
+        if let (Some(overview), Some(_redis_answers)) = (&overview, depth) {
+            let kept = self.queue.sample(&member.id, overview.lag_seconds, calls);
+            let _unkept = kept.await;
+        }
         tracing::info!(
             "count#changes.captured" = metrics.changes_captured.take(),
             "count#ads.reported" = metrics.ads_reported.take(),
@@ -94,7 +109,7 @@ impl Reporter {
             "count#records.created" = metrics.records_created.take(),
             "count#records.updated" = metrics.records_updated.take(),
             "count#records.withdrawn" = metrics.records_withdrawn.take(),
-            "count#salesforce.calls" = metrics.calls.take(),
+            "count#salesforce.calls" = calls,
             "count#salesforce.failed_calls" = metrics.failed_calls.take(),
             "count#ids.dropped" = metrics.ids_dropped.take(),
             "sample#salesforce.up" = u8::from(health.up),
@@ -109,6 +124,19 @@ impl Reporter {
             "sample#lag.seconds" = overview.map(|overview| overview.lag_seconds.round()),
             "metrics"
         );
+    }
+}
+
+/// This process, among the daemons.
+fn member() -> Member {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    Member {
+        id: uuid::Uuid::new_v4().simple().to_string(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        since: i64::try_from(since.as_secs()).unwrap_or_default(),
+        in_hand: 0,
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Error, Queue, invoke, millis};
+use super::{Error, Queue, crew::Tally, invoke, millis};
 
 /// An ad that this many workers died with is handled alone; if one more dies,
 /// nobody else can have been the cause.
@@ -38,6 +38,7 @@ pub struct Claim {
     since: Instant,
     /// What Redis' clock said then, or a moment later.
     at: u64,
+    tally: Tally,
 }
 
 /// An ad that workers died with, in a hand of its own.
@@ -50,13 +51,14 @@ pub struct Suspect {
 }
 
 impl Claim {
-    fn new(ids: Vec<String>, end: u64, lease: Duration, since: Instant) -> Self {
+    fn new(queue: &Queue, ids: Vec<String>, end: u64, since: Instant) -> Self {
         Self {
+            tally: Tally::of(&queue.in_hand, ids.len()),
             ids,
             end,
             tried: Vec::new(),
             since,
-            at: end.saturating_sub(millis(lease)),
+            at: end.saturating_sub(millis(queue.lease)),
         }
     }
 
@@ -64,6 +66,7 @@ impl Claim {
     pub fn forget(&mut self, ids: &[String]) {
         let gone: HashSet<&String> = ids.iter().collect();
         self.ids.retain(|id| !gone.contains(id));
+        self.tally.leave(self.ids.len());
     }
 
     /// Since when the lease lasts.
@@ -98,7 +101,7 @@ impl Queue {
                     .await?;
             }
             if !ids.is_empty() {
-                return Ok(Some(Claim::new(texts(ids), end, self.lease, since)));
+                return Ok(Some(Claim::new(self, texts(ids), end, since)));
             }
             // None of those that left the list is to be taken: there may be
             // others behind them.
@@ -119,7 +122,7 @@ impl Queue {
         let deaths = u32::try_from(number(answer.next())).unwrap_or(u32::MAX);
         let ids = texts(answer);
         Ok((!ids.is_empty()).then(|| Suspect {
-            claim: Claim::new(ids, end, self.lease, since),
+            claim: Claim::new(self, ids, end, since),
             deaths,
         }))
     }

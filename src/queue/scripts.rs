@@ -20,6 +20,8 @@ pub(super) struct Keys {
     pub(super) elsewhere: String,
     pub(super) view: String,
     pub(super) daemons: String,
+    pub(super) crew: String,
+    pub(super) samples: String,
 }
 
 /// One for each operation. Redis forgets them when it restarts; the crate then
@@ -37,6 +39,8 @@ pub(super) struct Scripts {
     pub(super) recover: Script,
     pub(super) token: Script,
     pub(super) lives: Script,
+    pub(super) crew: Script,
+    pub(super) sample: Script,
     pub(super) budget: budget::Scripts,
 }
 
@@ -57,6 +61,8 @@ impl Keys {
             elsewhere: key("elsewhere"),
             view: key("view"),
             daemons: key("daemons"),
+            crew: key("crew"),
+            samples: key("samples"),
         }
     }
 }
@@ -76,6 +82,8 @@ impl Scripts {
             recover: Script::new(include_str!("recover.lua")),
             token: Script::new(include_str!("token.lua")),
             lives: Script::new(include_str!("lives.lua")),
+            crew: Script::new(include_str!("crew.lua")),
+            sample: Script::new(include_str!("sample.lua")),
             budget: budget::Scripts::new(),
         }
     }

@@ -1,5 +1,6 @@
 //! The queue against a real Redis: every script and its rules.
 
+mod crew;
 mod engine;
 mod hand;
 mod memory;
