@@ -2,7 +2,7 @@
 //! settings a command needs.
 //!
 //! A command's answer goes to stdout, everything else to stderr; only `run`
-//! logs to stdout, because its log is its answer. A command returns an
+//! and `web` log to stdout, because their log is their answer. A command returns an
 //! [`Exit`]; `main` alone ends the process.
 
 mod args;
@@ -28,6 +28,7 @@ mod run;
 mod sandbox;
 mod status;
 mod table;
+mod web;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;
@@ -72,6 +73,11 @@ async fn dispatch(command: Command, shutdown: Shutdown) -> Result<Exit, Failure>
         Command::Run => {
             let (settings, _telemetry) = ready(Output::Stdout)?;
             run::run(&settings, shutdown).await
+        }
+        Command::Web => {
+            let (settings, web) = source.web().map_err(|faults| wrong(&source, &faults))?;
+            let _telemetry = start_log(&settings.log, Output::Stdout, &source)?;
+            web::run(&settings, &web, &shutdown).await
         }
         Command::Migrate => {
             let (database, log) = source

@@ -167,6 +167,15 @@ fulfilled, is counted as locked, and a repair leaves it as it is. With
 Costs a call for some 300 records.")]
     Audit(AuditArgs),
 
+    /// Run the contract gateway and the ops page
+    #[command(after_help = "\
+Examples:
+  usage-sync web                      on PORT, until SIGTERM or Ctrl-C
+
+Asks every caller for the token in WEB_TOKEN. GET /openapi.json describes the
+gateway; GET /healthz says that the process lives, to anybody.")]
+    Web,
+
     /// Show the whole story on this machine, with servers of its own
     #[cfg(feature = "sandbox")]
     #[command(after_help = "\
@@ -193,7 +202,7 @@ impl Command {
     /// others hold nothing and end there and then.
     pub(crate) fn drains(&self) -> bool {
         match self {
-            Self::Run | Self::Backfill(_) | Self::Rebase(_) => true,
+            Self::Run | Self::Web | Self::Backfill(_) | Self::Rebase(_) => true,
             #[cfg(feature = "sandbox")]
             Self::Demo(_) | Self::Sandbox(_) => true,
             Self::Status(args) => args.watch,

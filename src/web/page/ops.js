@@ -1,0 +1,50 @@
+// Keeps the page up to date: fetches it again and puts its live parts in place,
+// so scroll, focus and what is being typed stay where they are. A part in which
+// somebody has the focus or a pointer is left alone until they are done.
+"use strict";
+
+const EVERY = 5000;
+const stale = document.getElementById("stale");
+let shown = new Date();
+
+function isInUse(part) {
+  return part.contains(document.activeElement) ||
+    (part.dataset.live === "calm" && part.matches(":hover"));
+}
+
+async function look() {
+  if (document.hidden || !document.querySelector("[data-live]")) return;
+  try {
+    const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+    if (answer.redirected || answer.status === 403) {
+      location.reload();
+      return;
+    }
+    if (!answer.ok) throw new Error("status " + answer.status);
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const part of document.querySelectorAll("[data-live]")) {
+      const next = fresh.getElementById(part.id);
+      if (next && next.innerHTML !== part.innerHTML && !isInUse(part)) {
+        part.replaceChildren(...next.childNodes);
+      }
+    }
+    shown = new Date();
+    stale.hidden = true;
+  } catch {
+    const text = "No answer since " + shown.toLocaleTimeString() +
+      ": this page may be old. It goes on by itself.";
+    if (stale.textContent !== text) stale.textContent = text;
+    stale.hidden = false;
+  }
+}
+
+// What was done is told once; a reload does not repeat it.
+const here = new URL(location.href);
+if (here.searchParams.has("done")) {
+  here.searchParams.delete("done");
+  here.searchParams.delete("count");
+  history.replaceState(null, "", here);
+}
+
+setInterval(look, EVERY);
+document.addEventListener("visibilitychange", look);
