@@ -2,7 +2,6 @@
 //! writes arrives, its people see what became of it, and nothing of ours makes
 //! it fail or wait.
 
-mod environment;
 mod readme;
 mod shop;
 

@@ -31,3 +31,4 @@ mod settings;
 mod stalls;
 mod support;
 mod trouble;
+mod web;

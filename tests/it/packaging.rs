@@ -108,7 +108,7 @@ async fn every_command_of_the_procfile_exists() {
     let processes = processes_of_procfile();
     assert_eq!(
         processes.iter().map(|(name, _)| name).collect::<Vec<_>>(),
-        ["worker", "release"]
+        ["worker", "web", "release"]
     );
 
     for (name, words) in processes {

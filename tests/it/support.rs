@@ -7,6 +7,7 @@
 mod daemon;
 mod moments;
 mod proxy;
+mod python;
 mod wait;
 mod world;
 
@@ -20,6 +21,7 @@ use usage_sync::local::{self, Postgres, PostgresOptions, Redis, RedisOptions};
 
 pub(crate) use daemon::{Daemon, memory};
 pub(crate) use proxy::{Mode, Proxy};
+pub(crate) use python::{Unavailable, python};
 pub(crate) use wait::{PATIENCE, wait_until};
 pub(crate) use world::{Usage, World};
 

@@ -7,8 +7,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use super::environment;
-use crate::support::World;
+use crate::support::{self, World};
 
 /// Whatever takes the database longer than this fails the app's transaction.
 const IMPATIENCE: &str = "-c statement_timeout=2s";
@@ -44,9 +43,10 @@ impl Shop {
 
     /// With the schema `usage_sync` and nothing else in its database.
     pub(crate) async fn before_its_migration() -> Option<Self> {
-        let python = match environment::python() {
+        let requirements = super::app().join("requirements.txt");
+        let python = match support::python("django", &requirements) {
             Ok(python) => python,
-            Err(environment::Unavailable(why)) => {
+            Err(support::Unavailable(why)) => {
                 eprintln!("skipped, since there is no Django on this machine: {why}");
                 return None;
             }

@@ -1,4 +1,4 @@
-//! A Python with Django, made once for each content of `requirements.txt`.
+//! A Python with what a test asks for, made once for each list of packages.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs::{self, File};
@@ -6,21 +6,20 @@ use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Why there is no Django on this machine, which is nobody's fault.
+/// Why there is no such Python on this machine, which is nobody's fault.
 pub(crate) struct Unavailable(pub(crate) String);
 
 /// What pip says when the network is at fault, and not the list of packages: an
 /// index that offers no version of what surely exists is out of reach.
 const NETWORK: [&str; 3] = ["(from versions: none)", "Connection", "timed out"];
 
-/// The `python` of a virtual environment that has what the app requires.
-pub(crate) fn python() -> Result<PathBuf, Unavailable> {
-    let requirements = super::app().join("requirements.txt");
+/// The `python` of a virtual environment that has what a `requirements.txt` lists.
+pub(crate) fn python(name: &str, requirements: &Path) -> Result<PathBuf, Unavailable> {
     let mut hasher = DefaultHasher::new();
-    fs::read(&requirements)
+    fs::read(requirements)
         .expect("it is committed")
         .hash(&mut hasher);
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("django");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::create_dir_all(&folder).expect("target is ours");
     let folder = folder.join(format!("{:016x}", hasher.finish()));
 
@@ -30,7 +29,7 @@ pub(crate) fn python() -> Result<PathBuf, Unavailable> {
     let complete = folder.join("complete");
     let python = folder.join("bin/python");
     if !complete.exists() {
-        make(&folder, &python, &requirements)?;
+        make(&folder, &python, requirements)?;
         File::create(complete).expect("target is ours");
     }
     Ok(python)

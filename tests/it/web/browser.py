@@ -1,0 +1,122 @@
+"""What a person does on the ops page; see browser.rs.
+
+usage: browser.py calm|rejected|outage ADDRESS TOKEN CONTRACT CHROMIUM SCREENS
+"""
+
+import pathlib
+import sys
+
+from axe_core_python.sync_playwright import Axe
+from playwright.sync_api import expect, sync_playwright
+
+PHONE = {"width": 390, "height": 844}
+DESK = {"width": 1280, "height": 900}
+
+
+def look(page, name):
+    """A screenshot, and no violation of accessibility."""
+    page.screenshot(path=str(screens / f"{name}.png"), full_page=True)
+    for found in Axe().run(page)["violations"]:
+        complaints.append((name, found["id"], [node["html"] for node in found["nodes"]]))
+    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    if wide > 0:
+        complaints.append(f"{name} is {wide} pixels too wide")
+
+
+def everywhere(page, name):
+    """In both schemes, at a desk and on a phone."""
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        for width, size in (("desk", DESK), ("phone", PHONE)):
+            page.set_viewport_size(size)
+            look(page, f"{name}-{scheme}-{width}")
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size(DESK)
+
+
+def login(page):
+    """By keyboard alone, from the page that somebody wanted."""
+    page.goto(address + "/ad/1")
+    expect(page).to_have_title("Log in · usage-sync")
+    everywhere(page, "login")
+    page.keyboard.type("wrong")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_have_text("That is not the token.")
+    page.keyboard.type(token)
+    page.keyboard.press("Enter")
+    expect(page).to_have_title("Ad 1 · usage-sync")
+
+
+def calm(page):
+    everywhere(page, "ad")
+    page.goto(address + "/")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Everything is reported")
+    everywhere(page, "overview")
+    # The way to the content, to the search, and through it, with keys alone.
+    page.keyboard.press("Tab")
+    expect(page.get_by_text("Skip to the content")).to_be_focused()
+    for _ in range(3):
+        page.keyboard.press("Tab")
+    expect(page.get_by_role("searchbox")).to_be_focused()
+    page.keyboard.type("1:small")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/ad/1")
+    page.goto(address + "/contract/" + contract)
+    expect(page.get_by_text("Consumed")).to_be_visible()
+    everywhere(page, "contract")
+    # What is being typed survives that the page keeps itself up to date.
+    page.goto(address + "/")
+    page.get_by_label("Why pause").fill("half a sentence")
+    with page.expect_response(lambda answer: answer.url == address + "/"):
+        pass
+    expect(page.get_by_label("Why pause")).to_have_value("half a sentence")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Reporting is paused")
+    expect(page.get_by_text("half a sentence")).to_be_visible()
+    everywhere(page, "paused")
+    page.get_by_role("button", name="Resume reporting").press("Enter")
+    expect(page.get_by_role("heading", level=1)).not_to_have_text("Reporting is paused")
+
+
+def rejected(page):
+    page.goto(address + "/")
+    heading = page.get_by_role("heading", level=1)
+    expect(heading).to_have_text("Everything is reported but for 3 rejected ads")
+    everywhere(page, "rejected")
+    page.get_by_role("link", name="3 ads").click()
+    everywhere(page, "cause")
+    page.get_by_role("link", name="2", exact=True).click()
+    expect(page).to_have_title("Ad 2 · usage-sync")
+    everywhere(page, "rejected-ad")
+    page.get_by_role("button", name="Retry ad 2").click()
+    expect(page.get_by_text("1 ad will be reported again")).to_be_visible()
+    # Without a reload.
+    expect(page.get_by_text("reported, ")).to_be_visible(timeout=20_000)
+    page.goto(address + "/")
+    page.get_by_role("button", name="Retry all of this cause").click()
+    expect(heading).to_have_text("Everything is reported", timeout=20_000)
+
+
+def outage(page):
+    page.goto(address + "/")
+    heading = page.get_by_role("heading", level=1)
+    expect(heading).to_have_text("Salesforce is down: changes wait, nothing is lost")
+    everywhere(page, "outage")
+    page.goto(address + "/contract/" + contract)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Service Unavailable")
+    everywhere(page, "contract-outage")
+
+
+part, address, token, contract, chromium, screens = sys.argv[1:]
+screens = pathlib.Path(screens)
+screens.mkdir(parents=True, exist_ok=True)
+complaints = []
+with sync_playwright() as playwright:
+    browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    page = browser.new_page(viewport=DESK)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda line: line.type == "error" and "Content Security" in line.text and complaints.append(line.text))
+    login(page)
+    {"calm": calm, "rejected": rejected, "outage": outage}[part](page)
+    assert not complaints, complaints
+    browser.close()

@@ -1,0 +1,127 @@
+//! What is asked wrongly, too large or too often.
+
+use reqwest::{Body, Method};
+
+use super::{Answer, Gateway, TOKEN};
+use crate::support::World;
+
+#[tokio::test]
+async fn what_makes_no_sense_is_told_apart() {
+    let world = World::new(0).await;
+    let gateway = Gateway::of(&world).await;
+
+    for path in [
+        "/contracts",
+        "/contracts?account=a&account=b",
+        "/contracts/%00",
+        "/ads/%00",
+        "/ads/%FF",
+        "/ads/%C3%28",
+        "/ads/1?before=yesterday",
+        "/ads/1?before=9223372036854775808",
+    ] {
+        gateway.get(path).await.refuses(422, "invalid");
+    }
+    for path in [
+        "/ads",
+        "/ads/",
+        "/ads/1/2",
+        "/contracts/",
+        "/status/",
+        "//status",
+        "/ADS/1",
+    ] {
+        gateway.get(path).await.refuses(404, "not_found");
+    }
+    for (method, path, allowed) in [
+        (Method::POST, "/status", "GET,HEAD"),
+        (Method::GET, "/ads/1/retry", "POST"),
+        (Method::PUT, "/ads/1", "GET,HEAD"),
+    ] {
+        let answer = Answer::to(gateway.request(method, path).bearer_auth(TOKEN)).await;
+        answer.refuses(405, "method_not_allowed");
+        assert_eq!(answer.header("allow"), allowed, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_large_request_is_not_read() {
+    let world = World::new(0).await;
+    let gateway = Gateway::of(&world).await;
+    let post = || {
+        gateway
+            .request(Method::POST, "/ads/1/retry")
+            .bearer_auth(TOKEN)
+    };
+    let chunks = |count| {
+        let chunk = || Ok::<_, std::io::Error>(vec![b'x'; 1024]);
+        Body::wrap_stream(futures_util::stream::iter((0..count).map(move |_| chunk())))
+    };
+
+    let small = vec![b'x'; 64 * 1024];
+    let large = vec![b'x'; 64 * 1024 + 1];
+    Answer::to(post().body(small))
+        .await
+        .refuses(404, "not_found");
+    Answer::to(post().body(large))
+        .await
+        .refuses(413, "too_large");
+    Answer::to(post().body(chunks(64)))
+        .await
+        .refuses(404, "not_found");
+    Answer::to(post().body(chunks(65)))
+        .await
+        .refuses(413, "too_large");
+    // The head of a request is not for data either.
+    let path = format!("/ads/{}", "x".repeat(40 * 1024));
+    let answer = Answer::to(gateway.request(Method::GET, &path).bearer_auth(TOKEN)).await;
+    assert!([414, 431].contains(&answer.status.as_u16()), "{answer:?}");
+}
+
+#[tokio::test]
+async fn too_many_requests_wait_their_turn() {
+    let world = World::new(0).await;
+    let gateway = Gateway::with(&world, &[("WEB_RATE_LIMIT", "1")]).await;
+
+    let mut answers = Vec::new();
+    for _ in 0..30 {
+        answers.push(gateway.get("/openapi.json").await);
+    }
+
+    let (taken, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|a| a.status.is_success());
+    // Ten at once, and one more for each second that the machine took.
+    assert!(taken.len() >= 10, "{}", taken.len());
+    assert!(!refused.is_empty(), "30 requests in less than 20 s");
+    for answer in refused {
+        answer.refuses(429, "too_many_requests");
+        let wait: u64 = answer.header("retry-after").parse().expect("seconds");
+        assert!((1..=2).contains(&wait), "{wait}");
+    }
+    let open = Answer::to(gateway.request(Method::GET, "/healthz")).await;
+    assert_eq!(open.status.as_u16(), 200, "who watches is not limited");
+}
+
+#[tokio::test]
+async fn guesses_are_slowed_down_by_address() {
+    let world = World::new(0).await;
+    let gateway = Gateway::of(&world).await;
+    let ask = async |token: &str, from: &str| {
+        let request = gateway.request(Method::GET, "/openapi.json");
+        Answer::to(request.bearer_auth(token).header("x-forwarded-for", from)).await
+    };
+
+    let mut refused = None;
+    for guess in 0..5000 {
+        let answer = ask(&format!("guess-{guess}"), "203.0.113.7").await;
+        if answer.status.as_u16() == 429 {
+            answer.refuses(429, "too_many_requests");
+            refused = Some(guess);
+            break;
+        }
+        answer.refuses(401, "unauthorized");
+    }
+
+    assert!(refused.is_some_and(|guess| guess >= 100), "{refused:?}");
+    let other = ask(TOKEN, "203.0.113.8").await;
+    assert_eq!(other.status.as_u16(), 200, "others are let in");
+}
