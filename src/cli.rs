@@ -88,7 +88,7 @@ async fn dispatch(command: Command, shutdown: Shutdown) -> Result<Exit, Failure>
         }
         Command::Check(args) => {
             let (settings, _telemetry) = ready(Output::Stderr)?;
-            check::run(&settings, &args).await
+            Box::pin(check::run(&settings, &args)).await
         }
         Command::Status(args) => {
             let (settings, _telemetry) = ready(Output::Stderr)?;
