@@ -6,7 +6,7 @@
 //! token `WEB_TOKEN`; no answer tells more to anybody else than that the process
 //! is alive.
 //!
-//! Promises that every request is answered within [`PATIENCE`], whatever becomes
+//! Promises that every request is answered within `PATIENCE`, whatever becomes
 //! of Postgres, Redis and Salesforce, and that a no is a problem document that
 //! says what to do. Keeps nothing: an answer is as old as the request. It changes
 //! nothing but what a person asks for: an ad is tried again.
