@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::seldom::Seldom;
+use crate::{salesforce, seldom::Seldom, telemetry::Chain};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -28,17 +28,41 @@ impl Counter {
     }
 }
 
-/// Whether something works, and since when.
+/// Whether something works, since when, and what is wrong if it does not.
 #[derive(Debug)]
 pub struct State {
-    now: Mutex<(bool, SystemTime)>,
+    now: Mutex<Standing>,
     changed: Notify,
+}
+
+/// How something stands.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// Whether it works.
+    pub works: bool,
+    /// Since when.
+    pub since: SystemTime,
+    /// What is wrong, as far as it was told.
+    pub trouble: Option<Trouble>,
+}
+
+/// What is wrong, in words for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// The error with its causes.
+    pub why: String,
+    /// What to do, where a person has to do something.
+    pub remedy: Option<&'static str>,
 }
 
 impl Default for State {
     fn default() -> Self {
         Self {
-            now: Mutex::new((true, SystemTime::now())),
+            now: Mutex::new(Standing {
+                works: true,
+                since: SystemTime::now(),
+                trouble: None,
+            }),
             changed: Notify::new(),
         }
     }
@@ -48,24 +72,48 @@ impl State {
     /// It works from now on, or no longer does. Answers how long the other
     /// state lasted, if this is a change.
     pub fn set(&self, works: bool) -> Option<Duration> {
-        let mut state = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.0 == works {
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.works == works {
             return None;
         }
-        let lasted = state.1.elapsed().unwrap_or_default();
-        *state = (works, SystemTime::now());
+        let lasted = now.since.elapsed().unwrap_or_default();
+        *now = Standing {
+            works,
+            since: SystemTime::now(),
+            trouble: None,
+        };
         self.changed.notify_one();
         Some(lasted)
     }
 
-    /// Whether it works, and since when.
-    pub fn get(&self) -> (bool, SystemTime) {
-        *self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Says what is wrong, of what does not work.
+    pub fn explain(&self, trouble: Trouble) {
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        if !now.works && now.trouble.as_ref() != Some(&trouble) {
+            now.trouble = Some(trouble);
+            self.changed.notify_one();
+        }
+    }
+
+    /// How it stands.
+    pub fn get(&self) -> Standing {
+        let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        now.clone()
     }
 
     /// Resolves when it has become another one since the last call.
     pub async fn changed(&self) {
         self.changed.notified().await;
+    }
+}
+
+impl Trouble {
+    /// What Salesforce's error says.
+    pub fn of(error: &salesforce::Error) -> Self {
+        Self {
+            why: Chain(error).to_string(),
+            remedy: error.remedy(),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::time::{interval, timeout};
 use crate::{
     failpoint::{self, Point},
     ledger::Ledger,
-    metrics::Metrics,
+    metrics::{Metrics, Trouble},
     queue::{Health, Member, Queue},
     salesforce::Client,
     shutdown::Shutdown,
@@ -63,8 +63,12 @@ impl Reporter {
     }
 
     fn health(&self) -> Health {
-        let (up, since) = self.metrics.salesforce.get();
-        let since = since
+        let standing = self.metrics.salesforce.get();
+        let (why, remedy) = standing
+            .trouble
+            .map_or((None, None), |trouble| (Some(trouble.why), trouble.remedy));
+        let since = standing
+            .since
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
         let left = self.client.api_usage().map(|usage| {
@@ -72,8 +76,10 @@ impl Reporter {
                 - i64::try_from(usage.used).unwrap_or(i64::MAX)
         });
         Health {
-            up,
+            up: standing.works,
             since: i64::try_from(since.as_secs()).unwrap_or_default(),
+            why,
+            remedy: remedy.map(str::to_owned),
             api_calls_left: left,
         }
     }
@@ -151,6 +157,7 @@ async fn introduce(client: Client, metrics: Arc<Metrics>) {
         ),
         Err(error) => {
             metrics.salesforce.set(false);
+            metrics.salesforce.explain(Trouble::of(&error));
             tracing::warn!(
                 error = %Chain(&error),
                 remedy = error.remedy(),

@@ -68,6 +68,10 @@ pub struct Salesforce {
     pub up: Option<bool>,
     /// Since when that is so.
     pub since: Option<String>,
+    /// Why it takes no reports, if that is so.
+    pub why: Option<String>,
+    /// What a person has to do about it, if anything.
+    pub remedy: Option<String>,
     /// Calls that the org has left today, as the newest answer told.
     pub api_calls_left: Option<i64>,
 }
@@ -145,12 +149,15 @@ pub async fn read(
 impl From<Option<Health>> for Salesforce {
     fn from(health: Option<Health>) -> Self {
         let since = health
+            .as_ref()
             .and_then(|health| OffsetDateTime::from_unix_timestamp(health.since).ok())
             .and_then(rfc3339);
         Self {
-            up: health.map(|health| health.up),
+            up: health.as_ref().map(|health| health.up),
             since,
-            api_calls_left: health.and_then(|health| health.api_calls_left),
+            api_calls_left: health.as_ref().and_then(|health| health.api_calls_left),
+            why: health.as_ref().and_then(|health| health.why.clone()),
+            remedy: health.and_then(|health| health.remedy),
         }
     }
 }

@@ -104,6 +104,10 @@ fn print(status: &Status, json: bool) -> Result<(), Failure> {
         None => String::from("unknown"),
     };
     writeln!(out, "salesforce      {salesforce}")?;
+    let trouble = [&status.salesforce.why, &status.salesforce.remedy];
+    for line in trouble.into_iter().flatten() {
+        writeln!(out, "                {line}")?;
+    }
     writeln!(out, "api calls left  {calls}")?;
     let budget = match status.budget {
         Some(Budget { calls, left: 0 }) => {

@@ -6,12 +6,16 @@ use std::time::Duration;
 use super::{Error, Queue, millis};
 
 /// Salesforce as a daemon finds it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Health {
     /// Whether reports get through.
     pub up: bool,
     /// Since when, in seconds of the Unix epoch.
     pub since: i64,
+    /// Why they do not, with the causes; a daemon of an older version says nothing.
+    pub why: Option<String>,
+    /// What a person has to do about it, if anything.
+    pub remedy: Option<String>,
     /// Calls that the org has left today, where an answer has told.
     pub api_calls_left: Option<i64>,
 }

@@ -17,6 +17,8 @@ mod rejected;
 mod search;
 mod session;
 mod shell;
+mod trend;
+mod verdict;
 mod visitor;
 mod words;
 

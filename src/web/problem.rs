@@ -207,7 +207,9 @@ impl From<contracts::Error> for Problem {
                 say("salesforce", &error);
                 Self {
                     since: Some(*since),
-                    ..Self::unavailable("salesforce does not answer: show that nothing is known")
+                    ..Self::unavailable(format!(
+                        "{error}: contracts are read live and never kept, so nothing is known until it answers"
+                    ))
                 }
             }
             contracts::Error::Refused(_) => {

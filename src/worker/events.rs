@@ -14,8 +14,8 @@ use super::{
     say, settle,
 };
 use crate::{
-    backoff::chance, queue::Error as QueueError, salesforce::Error as SalesforceError,
-    telemetry::Chain,
+    backoff::chance, metrics::Trouble, queue::Error as QueueError,
+    salesforce::Error as SalesforceError, telemetry::Chain,
 };
 
 /// How a task of the worker ended.
@@ -238,7 +238,9 @@ impl Worker {
             self.gate.news(now);
         }
         tracing::debug!(error = %Chain(&error), "salesforce call failed");
-        self.context.metrics.salesforce.set(self.gate.is_up());
+        let standing = &self.context.metrics.salesforce;
+        standing.set(self.gate.is_up());
+        standing.explain(Trouble::of(&error));
         if let Some(Turn::Began(cause)) = turn {
             say::began(cause, &error);
         }

@@ -213,8 +213,14 @@ async fn a_login_that_salesforce_refuses_shows_before_the_first_ad() {
         let (_, out) = world.command(&["status", "--json"]).await;
         let status: Value = serde_json::from_str(out.trim()).expect("JSON");
         status["salesforce"]["up"] == false
+            && status["salesforce"]["why"]
+                .as_str()
+                .is_some_and(|why| why.contains("login"))
+            && status["salesforce"]["remedy"].is_string()
     })
     .await;
+    let (_, out) = world.command(&["status"]).await;
+    assert!(out.contains("DOWN since") && out.contains("login"), "{out}");
 }
 
 #[tokio::test]

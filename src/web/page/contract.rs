@@ -4,7 +4,12 @@ use axum::extract::State;
 use maud::{Markup, html};
 use sqlx::types::time::OffsetDateTime;
 
-use super::{Refused, Shown, chart, shell::page, visitor::Visitor, words::moment};
+use super::{
+    Refused, Shown, chart,
+    shell::page,
+    visitor::Visitor,
+    words::{self, moment},
+};
 use crate::{
     contracts::{Amount, Contract, Product},
     web::{Shared, path::Key, problem::Problem},
@@ -22,7 +27,7 @@ pub(super) async fn show(State(web): Shared, visitor: Visitor, Key(key): Key) ->
         })?;
     let content = html! {
         h1 { "Contract " (contract.number) }
-        div id="contract" data-live {
+        div id="contract" data-live data-seconds="60" {
             (facts(&contract, now))
             @if contract.products.is_empty() {
                 p class="quiet" { "It has no product yet. The sales team adds them in Salesforce." }
@@ -51,7 +56,7 @@ fn facts(contract: &Contract, now: OffsetDateTime) -> Markup {
                 (contract.status)
                 @if contract.locked { ": " strong class="bad" { "locked" } ", its usage cannot be changed" }
             }
-            dt { "As of" } dd { (moment(contract.as_of, now)) }
+            dt { "As of" } dd { (moment(contract.as_of, now)) ", read anew every minute" }
             dt { "Id" } dd { code { (contract.id) } }
         }
     }
@@ -64,13 +69,13 @@ fn product(product: &Product) -> Markup {
         if units > 0.0 { amount / units } else { 0.0 }
     };
     let shown =
-        |amount: Option<&Amount>| amount.map_or_else(|| String::from("unknown"), Amount::to_string);
+        |amount: Option<&Amount>| amount.map_or_else(|| String::from("unknown"), words::amount);
     let (consumed, pending) = (product.consumed.as_ref(), &product.pending);
     let label = format!(
         "{} units: {} consumed, {} pending, {} available",
         shown(product.units.as_ref()),
         shown(consumed),
-        pending,
+        words::amount(pending),
         shown(product.available.as_ref())
     );
     let overbooked = share(consumed) + share(Some(pending)) > 1.0;
@@ -81,7 +86,7 @@ fn product(product: &Product) -> Markup {
             @if overbooked { p class="bad" { "More is used than was sold." } }
             dl class="facts" {
                 dt { span class="key consumed" aria-hidden="true" {} "Consumed" } dd { (shown(consumed)) }
-                dt { span class="key pending" aria-hidden="true" {} "Pending, not yet told to Salesforce" } dd { (pending) }
+                dt { span class="key pending" aria-hidden="true" {} "Pending, not yet told to Salesforce" } dd { (words::amount(pending)) }
                 dt { span class="key rest" aria-hidden="true" {} "Available, pending ones among it" } dd { (shown(product.available.as_ref())) }
                 dt { "Units" } dd { (shown(product.units.as_ref())) }
                 dt { "Price" } dd { (shown(product.price.as_ref())) }

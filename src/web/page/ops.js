@@ -3,7 +3,9 @@
 // somebody has the focus or a pointer is left alone until they are done.
 "use strict";
 
-const EVERY = 5000;
+// What costs a call of the org's is asked for less often, and says so.
+const calm = document.querySelector("[data-seconds]");
+const EVERY = 1000 * (calm ? Number(calm.dataset.seconds) : 5);
 const stale = document.getElementById("stale");
 let shown = new Date();
 

@@ -1,5 +1,5 @@
 //! The first page: one sentence that says how things are, what is wrong with what
-//! to do, the figures, and the causes of what is stuck.
+//! to do, the figures, the causes of what is stuck, and what the last day was like.
 
 use axum::extract::{Query, State};
 use maud::{Markup, html};
@@ -7,19 +7,19 @@ use serde::Deserialize;
 use sqlx::types::time::OffsetDateTime;
 
 use super::{
-    Shown, chart,
-    rates::{DAY, HOUR},
-    rejected,
-    shell::{mark, page, sentence, wide},
+    Shown, rejected,
+    shell::{mark, page, wide},
+    trend::charts,
+    verdict::{alarms, verdict},
     visitor::Visitor,
-    words::{counted, grouped, lasting, moment, moment_of},
+    words::{counted, grouped, lasting, lasting_since, moment, moment_of},
 };
 use crate::{
     ledger::{self, answered_within},
     pace::Budget,
     queue::Depth,
     status::Status,
-    web::{ANSWER, Shared, Web, status},
+    web::{ANSWER, Shared, status},
 };
 
 /// Causes on this page; the others are one page further.
@@ -44,16 +44,22 @@ pub(super) async fn show(State(web): Shared, visitor: Visitor, Query(done): Quer
             h1 { (verdict(&status)) }
             (alarms(&status))
             (tiles(&status, now))
-            (daemons(&status, now))
-            (charts)
+        }
+        section aria-labelledby="rejected" {
+            h2 id="rejected" { "Rejected" }
+            div id="causes" data-live="calm" { (rejected::causes(&causes, CAUSES, "/", &visitor, now)) }
         }
         section aria-labelledby="reporting" {
             h2 id="reporting" { "Reporting" }
             div id="switch" data-live="calm" { (switch(&status, &visitor, now)) }
         }
-        section aria-labelledby="rejected" {
-            h2 id="rejected" { "Rejected" }
-            div id="causes" data-live="calm" { (rejected::causes(&causes, CAUSES, "/", &visitor, now)) }
+        section aria-labelledby="daemons" {
+            h2 id="daemons" { "Daemons" }
+            div id="crew" data-live { (daemons(&status, now)) }
+        }
+        section aria-labelledby="trend" {
+            h2 id="trend" { "The last hour and day" }
+            div id="charts" data-live { (charts) }
         }
     };
     Ok(page(&visitor, "Overview", &content))
@@ -76,95 +82,23 @@ pub(super) fn told(done: &Done) -> Markup {
     html! { p class="done" role="status" { (text) } }
 }
 
-/// One sentence for whoever was woken up.
-fn verdict(status: &Status) -> String {
-    if status.elsewhere.is_some() {
-        return String::from("Nothing is reported from here");
-    }
-    if status.paused {
-        return String::from("Reporting is paused");
-    }
-    if status.salesforce.up == Some(false) {
-        return String::from("Salesforce is down: changes wait, nothing is lost");
-    }
-    if status.salesforce.up.is_none() {
-        return String::from(if status.queue.is_some() {
-            "No daemon is running: changes wait, nothing is lost"
-        } else {
-            "Redis does not answer: changes wait, nothing is lost"
-        });
-    }
-    if status.view.is_some() {
-        return String::from("The view cannot be read: changes wait, nothing is lost");
-    }
-    if status.pending > 0 {
-        let count = counted(status.pending.unsigned_abs(), "change");
-        return format!(
-            "{count} on the way, the oldest for {}",
-            lasting(status.lag_seconds)
-        );
-    }
-    match status.rejected {
-        0 => String::from("Everything is reported"),
-        1 => String::from("Everything is reported but for 1 rejected ad"),
-        count => {
-            let count = grouped(count.unsigned_abs());
-            format!("Everything is reported but for {count} rejected ads")
-        }
-    }
-}
-
-/// What a person has to see to, with what to do.
-fn alarms(status: &Status) -> Markup {
-    let down = (status.salesforce.up == Some(false)).then_some((
-        "Salesforce does not take reports",
-        "The daemons try by themselves. If this lasts, look at status.salesforce.com, and run usage-sync check: it tells a refused login from an outage",
-    ));
-    let no_daemon = (status.salesforce.up.is_none() && status.queue.is_some()).then_some((
-        "No daemon has given a sign of life",
-        "Start one: heroku ps:scale worker=1",
-    ));
-    let no_redis = status.queue.is_none().then_some((
-        "Redis does not answer",
-        "Start it, or correct REDIS_URL. What is pending is in Postgres and goes out afterwards",
-    ));
-    let used_up = status.budget.is_some_and(|budget| budget.left == 0).then_some((
-        "The budget of API calls is used up",
-        "Reports go on as calls become free again. Raise SALESFORCE_API_BUDGET, or find out what else spends them",
-    ));
-    let told = [
-        (&status.elsewhere, "usage-sync check says what to do"),
-        (&status.view, "usage-sync check shows Postgres' words"),
-        (
-            &status.unwatched,
-            "Call usage_sync.watch for the tables that the view reads, then run usage-sync backfill",
-        ),
-    ];
-    let told = told
-        .iter()
-        .filter_map(|(what, remedy)| Some((what.as_deref()?, *remedy)));
-    let alarms = [down, no_daemon, no_redis, used_up]
-        .into_iter()
-        .flatten()
-        .chain(told);
-    html! {
-        @for (what, remedy) in alarms {
-            div class="alarm" { strong { (sentence(what)) } p { (sentence(remedy)) } }
-        }
-    }
-}
-
 fn tiles(status: &Status, now: OffsetDateTime) -> Markup {
     let salesforce = match status.salesforce.up {
         Some(true) => ("up", "good"),
         Some(false) => ("down", "bad"),
         None => ("unknown", "unsure"),
     };
+    let reporting = if status.paused {
+        ("paused", "unsure")
+    } else {
+        ("on", "good")
+    };
     let since = status.salesforce.since.as_deref();
     let queue = match status.queue {
         Some(depth) => grouped(depth.total() as u64),
         None => String::from("unknown"),
     };
+    let daemons = grouped(status.daemons.len() as u64);
     let calls = match status.salesforce.api_calls_left {
         Some(calls) => grouped(u64::try_from(calls).unwrap_or_default()),
         None => String::from("unknown"),
@@ -172,19 +106,28 @@ fn tiles(status: &Status, now: OffsetDateTime) -> Markup {
     html! {
         dl class="tiles" {
             (tile("Salesforce", salesforce.0, salesforce.1, &html! {
-                @if let Some(since) = since { "changed " (moment_of(since, now)) }
+                @if let Some(since) = since { "for " (lasting_since(since, now)) }
                 @else { "only a daemon knows" }
                 @match &status.place.org {
                     Some(org) => { br; "org " code { (org) } },
                     None => { br; "no org yet: nothing was reported" },
                 }
             }))
+            (tile("Reporting", reporting.0, reporting.1, &html! {
+                @match &status.paused_since {
+                    Some(since) => { "for " (lasting_since(since, now)) },
+                    None => { "changes go out as they come" },
+                }
+            }))
             (tile("Lag", &lag(status), "", &html! { "age of the oldest change" }))
-            (tile("Pending", &count(status.pending), "", &html! { "changes not yet reported" }))
+            (tile("Pending", &count(status.pending), "", &html! {
+                "changes not yet reported"
+                @if status.landing > 0 { ", " (counted(status.landing.unsigned_abs(), "record")) " to be read back" }
+            }))
             (tile("Queue", &queue, "", &html! { (depth(status.queue)) }))
             (tile("Rejected", &count(status.rejected), if status.rejected > 0 { "bad" } else { "good" }, &html! { "ads that Salesforce refuses" }))
             (tile("API calls left", &calls, "", &html! { (budget(status.budget)) }))
-            (tile("In doubt", &count(status.landing), "", &html! { "records to be read back" }))
+            (tile("Daemons", &daemons, if status.daemons.is_empty() { "unsure" } else { "good" }, &html! { (at_work(status)) }))
         }
     }
 }
@@ -207,6 +150,31 @@ fn lag(status: &Status) -> String {
 
 fn count(number: i64) -> String {
     grouped(number.unsigned_abs())
+}
+
+fn at_work(status: &Status) -> String {
+    if status.queue.is_none() {
+        return String::from("Redis does not answer");
+    }
+    let in_hand: usize = status.daemons.iter().map(|daemon| daemon.in_hand).sum();
+    let mut versions: Vec<&str> = Vec::new();
+    for daemon in &status.daemons {
+        if !versions.contains(&daemon.version.as_str()) {
+            versions.push(&daemon.version);
+        }
+    }
+    match versions.as_slice() {
+        [] => String::from("none has given a sign of life"),
+        [version] => format!(
+            "version {version}, {} in hand",
+            counted(in_hand as u64, "ad")
+        ),
+        several => format!(
+            "versions {}, {} in hand",
+            several.join(" and "),
+            counted(in_hand as u64, "ad")
+        ),
+    }
 }
 
 fn depth(depth: Option<Depth>) -> String {
@@ -237,11 +205,14 @@ fn budget(budget: Option<Budget>) -> String {
 /// The daemons that live, and what each has in hand.
 fn daemons(status: &Status, now: OffsetDateTime) -> Markup {
     if status.daemons.is_empty() {
-        return html! {};
+        return html! {
+            p class="quiet" {
+                "None has given a sign of life in the last quarter of a minute. Each that runs stands here with its version and what it has in hand."
+            }
+        };
     }
     html! {
-        (wide("Daemons", &html! { table {
-            caption { "Daemons" }
+        (wide("What each daemon has in hand", &html! { table {
             thead { tr { th { "Daemon" } th { "Version" } th { "Started" } th { "In hand" } } }
             tbody {
                 @for daemon in &status.daemons {
@@ -254,78 +225,6 @@ fn daemons(status: &Status, now: OffsetDateTime) -> Markup {
                 }
             }
         } }))
-    }
-}
-
-async fn charts(web: &Web) -> Result<Markup, ledger::Error> {
-    let hour = web.rates.hour(&web.pool).await?;
-    let day = web.rates.day(&web.pool).await?;
-    let samples = web.redis.samples().await;
-    let spans = [
-        (hour, &HOUR, "last hour", "a minute", "1 hour ago"),
-        (day, &DAY, "last day", "a quarter of an hour", "1 day ago"),
-    ];
-    Ok(html! {
-        div class="charts" {
-            @for (rate, span, name, every, from) in &spans {
-                (records(rate.as_deref(), every, name, from))
-                (lags(&span.lags(&samples), name, from))
-                (calls(&span.calls(&samples), name, from))
-            }
-        }
-    })
-}
-
-fn lags(lags: &[u64], span: &str, from: &str) -> Markup {
-    #[allow(
-        clippy::cast_precision_loss,
-        reason = "seconds of a lag are far below 2^52"
-    )]
-    let most = lasting(lags.iter().copied().max().unwrap_or_default() as f64);
-    let label = format!("Lag in the {span}: at most {most}");
-    html! {
-        figure {
-            figcaption { "Lag of the " (span) ": " strong { "at most " (most) } }
-            (chart::columns(lags, &label, from, "now"))
-        }
-    }
-}
-
-fn calls(calls: &[u64], span: &str, from: &str) -> Markup {
-    let total = counted(calls.iter().sum(), "API call");
-    let label = format!("{total} in the {span}");
-    html! {
-        figure {
-            figcaption { "API calls of the " (span) ": " strong { (grouped(calls.iter().sum())) } }
-            (chart::columns(calls, &label, from, "now"))
-        }
-    }
-}
-
-fn records(rate: Option<&[u64]>, every: &str, span: &str, from: &str) -> Markup {
-    let Some(rate) = rate else {
-        return html! {
-            figure {
-                figcaption { "Records of the " (span) }
-                p class="quiet" { "The journal of this time is too large to draw." }
-            }
-        };
-    };
-    let total: u64 = rate.iter().sum();
-    let most = rate.iter().copied().max().unwrap_or_default();
-    let label = format!(
-        "{} taken by Salesforce in the {span}, at most {} {every}",
-        counted(total, "record"),
-        grouped(most)
-    );
-    html! {
-        figure {
-            figcaption {
-                "Records of the " (span) ": " strong { (grouped(total)) }
-                span class="quiet" { ", at most " (grouped(most)) " " (every) }
-            }
-            (chart::columns(rate, &label, from, "now"))
-        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! What every page has around it: the head, the way to the others, the search.
 
-use axum::response::{Html, IntoResponse as _, Response};
+use axum::{
+    http::StatusCode,
+    response::{Html, IntoResponse as _, Response},
+};
 use maud::{DOCTYPE, Markup, html};
 
 use super::visitor::Visitor;
@@ -47,12 +50,18 @@ pub(super) fn bare(title: &str, content: &Markup) -> Html<String> {
 
 /// A no, with what to do.
 pub(super) fn refuse(problem: &Problem) -> Response {
+    let title = match problem.status() {
+        StatusCode::SERVICE_UNAVAILABLE => "Not available now",
+        StatusCode::NOT_FOUND => "Not found",
+        StatusCode::UNPROCESSABLE_ENTITY => "That cannot be",
+        _ => problem.title(),
+    };
     let content = html! {
-        h1 { (problem.title()) }
+        h1 { (title) }
         p { (sentence(problem.message())) }
         p { a href="/" { "To the first page" } }
     };
-    let mut response = bare(problem.title(), &content).into_response();
+    let mut response = bare(title, &content).into_response();
     *response.status_mut() = problem.status();
     problem.put_retry_after(response.headers_mut());
     response

@@ -4,6 +4,8 @@ use maud::{Markup, html};
 use sqlx::types::time::OffsetDateTime;
 use time::{UtcOffset, format_description::well_known::Rfc3339, macros::format_description};
 
+use crate::contracts::Amount;
+
 /// `4 minutes`, `2 hours`, `3 days`: one unit, rounded down.
 pub(super) fn lasting(seconds: f64) -> String {
     #[allow(
@@ -29,7 +31,20 @@ pub(super) fn counted(count: u64, unit: &str) -> String {
 
 /// `1,234,567`.
 pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
+    group(&number.to_string())
+}
+
+/// `-1,234.50`, digit by digit as it was told.
+pub(super) fn amount(amount: &Amount) -> String {
+    let text = amount.to_string();
+    let (sign, text) = text
+        .strip_prefix('-')
+        .map_or(("", text.as_str()), |rest| ("-", rest));
+    let (whole, rest) = text.split_at(text.find(['.', 'e', 'E']).unwrap_or(text.len()));
+    format!("{sign}{}{rest}", group(whole))
+}
+
+fn group(digits: &str) -> String {
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
         if place > 0 && (digits.len() - place).is_multiple_of(3) {
@@ -50,6 +65,15 @@ pub(super) fn moment(at: OffsetDateTime, now: OffsetDateTime) -> Markup {
     html! { time datetime=(exactly) title=(shown) { (ago) " ago" } }
 }
 
+/// How long something has lasted; the exact moment of its beginning for whoever
+/// points at it.
+pub(super) fn lasting_since(text: &str, now: OffsetDateTime) -> Markup {
+    let Ok(at) = OffsetDateTime::parse(text, &Rfc3339) else {
+        return html! { (text) };
+    };
+    html! { span title=(text) { (lasting((now - at).as_seconds_f64())) } }
+}
+
 /// A moment that only its text form is known of.
 pub(super) fn moment_of(text: &str, now: OffsetDateTime) -> Markup {
     let at = OffsetDateTime::parse(text, &Rfc3339);
@@ -58,6 +82,8 @@ pub(super) fn moment_of(text: &str, now: OffsetDateTime) -> Markup {
 
 #[cfg(test)]
 mod tests {
+    use rust_decimal::Decimal;
+
     use super::*;
 
     #[test]
@@ -84,6 +110,18 @@ mod tests {
             (1_234_567, "1,234,567"),
         ] {
             assert_eq!(grouped(number), text);
+        }
+        for (text, shown) in [
+            ("999180", "999,180"),
+            ("-1234567.50", "-1,234,567.5"),
+            ("12.345678", "12.345678"),
+            ("1.5E3", "1,500"),
+        ] {
+            let number: Amount = Decimal::from_scientific(text)
+                .or_else(|_| text.parse())
+                .map(Amount::from)
+                .expect(text);
+            assert_eq!(amount(&number), shown);
         }
         assert_eq!(counted(1, "ad"), "1 ad");
         assert_eq!(counted(2000, "ad"), "2,000 ads");

@@ -294,12 +294,14 @@ async fn word_of_salesforces_health_lasts_as_long_as_it_was_given() {
     let health = Health {
         up: false,
         since: 1_700_000_000,
+        why: Some(String::from("the login was refused")),
+        remedy: None,
         api_calls_left: Some(7),
     };
     assert_eq!(queue.health().await.unwrap(), None);
 
     queue.publish(&health, LONG).await.unwrap();
-    assert_eq!(queue.health().await.unwrap(), Some(health));
+    assert_eq!(queue.health().await.unwrap(), Some(health.clone()));
     queue.publish(&health, OVER).await.unwrap();
 
     wait_until("the end of the word", PATIENCE, async || {

@@ -103,7 +103,7 @@ def outage(page):
     expect(heading).to_have_text("Salesforce is down: changes wait, nothing is lost")
     everywhere(page, "outage")
     page.goto(address + "/contract/" + contract)
-    expect(page.get_by_role("heading", level=1)).to_have_text("Service Unavailable")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Not available now")
     everywhere(page, "contract-outage")
 
 
