@@ -6,7 +6,7 @@ usage: browser.py calm|rejected|outage ADDRESS TOKEN CONTRACT CHROMIUM SCREENS
 import pathlib
 import sys
 
-from axe_core_python.sync_playwright import Axe
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect, sync_playwright
 
 PHONE = {"width": 390, "height": 844}
@@ -16,7 +16,7 @@ DESK = {"width": 1280, "height": 900}
 def look(page, name):
     """A screenshot, and no violation of accessibility."""
     page.screenshot(path=str(screens / f"{name}.png"), full_page=True)
-    for found in Axe().run(page)["violations"]:
+    for found in Axe().run(page).response["violations"]:
         complaints.append((name, found["id"], [node["html"] for node in found["nodes"]]))
     wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     if wide > 0:
