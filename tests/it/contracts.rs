@@ -17,12 +17,8 @@ use usage_sync::{
 
 use crate::support::World;
 
-/// Longer than a loaded machine needs.
-const PATIENT: &str = "30s";
-
 fn settings(world: &World, changes: &[(&'static str, &str)]) -> Settings {
     let mut environment = world.environment();
-    environment.push(("SALESFORCE_READ_TIMEOUT", PATIENT.to_owned()));
     for (name, value) in changes {
         environment.retain(|(own, _)| own != name);
         environment.push((name, (*value).to_owned()));

@@ -52,8 +52,25 @@ async fn while_salesforce_is_down_each_answer_says_since_when() {
 }
 
 #[tokio::test]
-async fn whoever_asks_has_an_answer_in_time_however_slow_salesforce_is() {
-    const LIMIT: Duration = Duration::from_secs(1);
+async fn whoever_asks_has_an_answer_in_time_of_a_salesforce_that_says_nothing() {
+    everybody_has_an_answer_in_time(Effect::Hang, 2000).await;
+}
+
+#[tokio::test]
+async fn whoever_asks_has_an_answer_in_time_of_a_salesforce_that_finds_no_end() {
+    everybody_has_an_answer_in_time(Effect::EndlessBody, 2000).await;
+}
+
+/// Each page is in time, all of them together are not.
+#[tokio::test]
+async fn whoever_asks_has_an_answer_in_time_of_a_salesforce_that_is_slow() {
+    everybody_has_an_answer_in_time(Effect::Delay { ms: 600 }, 1).await;
+}
+
+async fn everybody_has_an_answer_in_time(effect: Effect, page_size: u32) {
+    // The database has half of it, which has to do on a machine that stands still
+    // for a while: without its answer Salesforce would not be asked at all.
+    const LIMIT: Duration = Duration::from_secs(8);
     let world = World::new(1).await;
     for n in 0..30 {
         seed_product(
@@ -63,36 +80,25 @@ async fn whoever_asks_has_an_answer_in_time_however_slow_salesforce_is() {
         );
     }
     let id = world.products[0].0.clone();
-    for (page_size, effect) in [
-        (2000, Effect::Hang),
-        (2000, Effect::EndlessBody),
-        // Each page is in time, all of them together are not.
-        (1, Effect::Delay { ms: 300 }),
-    ] {
-        let pages = json!({ "page_size": page_size });
-        world.sandbox.settings(&pages).unwrap();
-        let contracts = contracts_with(&world, &[("SALESFORCE_READ_TIMEOUT", "1s")]);
-        let fault = world.sandbox.fault(of_queries(effect.clone()));
-        let mut askers = JoinSet::new();
-        for n in 0..30 {
-            let (contracts, id) = (contracts.clone(), id.clone());
-            askers.spawn(async move {
-                // Some come while others have been waiting.
-                tokio::time::sleep(Duration::from_millis(50 * n)).await;
-                let began = Instant::now();
-                let error = contracts.one(&id).await.unwrap_err();
-                (error, began.elapsed())
-            });
-        }
+    let pages = json!({ "page_size": page_size });
+    world.sandbox.settings(&pages).unwrap();
+    let contracts = contracts_with(&world, &[("SALESFORCE_READ_TIMEOUT", "8s")]);
+    world.sandbox.fault(of_queries(effect));
+    let mut askers = JoinSet::new();
+    for n in 0..30 {
+        let (contracts, id) = (contracts.clone(), id.clone());
+        askers.spawn(async move {
+            // Some come while others have been waiting.
+            tokio::time::sleep(Duration::from_millis(200 * n)).await;
+            let began = Instant::now();
+            let error = contracts.one(&id).await.unwrap_err();
+            (error, began.elapsed())
+        });
+    }
 
-        for (error, lasted) in askers.join_all().await {
-            assert!(
-                matches!(error, Error::Unavailable { .. }),
-                "{effect:?}: {error:?}"
-            );
-            assert!(lasted < LIMIT * 5, "{effect:?}: {lasted:?}");
-        }
-        world.sandbox.end_fault(fault);
+    for (error, lasted) in askers.join_all().await {
+        assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+        assert!(lasted < LIMIT * 2, "{lasted:?}");
     }
 }
 
@@ -173,7 +179,8 @@ async fn what_a_person_has_to_change_is_told_as_such() {
 #[tokio::test]
 async fn without_the_database_nobody_is_told_that_nothing_is_pending() {
     let world = World::new(1).await;
-    let contracts = contracts_with(&world, &[("SALESFORCE_READ_TIMEOUT", "4s")]);
+    // The database has half of it; as much again tells that it was the database.
+    let contracts = contracts_with(&world, &[("SALESFORCE_READ_TIMEOUT", "10s")]);
     let id = world.products[0].0.clone();
     one(&contracts, &id).await;
     let before = queries(&world);

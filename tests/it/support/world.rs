@@ -125,6 +125,9 @@ impl World {
             ("CAPTURE_POLL_INTERVAL", String::from("1s")),
             ("CAPTURE_SWEEP_INTERVAL", String::from("2s")),
             ("METRICS_INTERVAL", String::from("5s")),
+            // Whoever waits for an answer of a loaded machine wants it all the same;
+            // less than the gateway waits itself.
+            ("SALESFORCE_READ_TIMEOUT", String::from("20s")),
         ]
     }
 

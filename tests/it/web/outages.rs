@@ -7,7 +7,7 @@ use serde_json::Value;
 use usage_sync::sandbox::{Effect, Plan};
 
 use super::{ANSWER, Answer, Gateway};
-use crate::support::World;
+use crate::support::{PATIENCE, World, wait_until};
 
 async fn lives(gateway: &Gateway) {
     let answer = Answer::to(gateway.request(Method::GET, "/healthz")).await;
@@ -20,7 +20,7 @@ async fn without_postgres_the_gateway_says_so_and_goes_on_afterwards() {
     drop(daemon);
     world.database.server.kill().await.expect("it dies");
     // It starts without any of them.
-    let gateway = Gateway::of(&world).await;
+    let mut gateway = Gateway::of(&world).await;
 
     for path in ["/ads/1", "/status"] {
         gateway.get(path).await.refuses(503, "unavailable");
@@ -33,8 +33,13 @@ async fn without_postgres_the_gateway_says_so_and_goes_on_afterwards() {
     world.database.server.restart().await.expect("it is back");
 
     // A server that was killed may have forgotten how the ad was settled.
-    let answer = gateway.get("/ads/1").await;
-    assert_eq!(answer.json()["ad"]["id"], "1", "{answer:?}");
+    wait_until("the ad to be told again", PATIENCE, async || {
+        gateway.get("/ads/1").await.json()["ad"]["id"] == "1"
+    })
+    .await;
+    // All that it says has come when it has ended.
+    gateway.process.sigterm();
+    gateway.process.ended().await;
     let log = gateway.process.log();
     assert_eq!(
         log.matches("requests could not be answered").count(),
@@ -64,8 +69,11 @@ async fn a_postgres_that_hangs_hangs_no_request() {
     assert!(began.elapsed() < ANSWER);
     lives(&gateway).await;
     world.database.server.thaw();
-    let answer = gateway.get("/ads/1").await;
-    assert_eq!(answer.json()["ad"]["state"], "reported");
+    // What had hung is taken off the pool first.
+    wait_until("the ad to be told again", PATIENCE, async || {
+        gateway.get("/ads/1").await.json()["ad"]["state"] == "reported"
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -85,9 +93,12 @@ async fn without_redis_the_status_tells_the_rest() {
     assert_eq!(gateway.post("/ads/1/retry").await.status.as_u16(), 202);
     world.redis.restart().await.expect("it is back");
 
-    let status = gateway.get("/status").await.json();
-    assert_eq!(status["queue"]["ready"], 0);
-    assert_eq!(status["pending"], 1);
+    // A Redis that takes more than a few seconds is told as one that is away.
+    wait_until("the queue to be told again", PATIENCE, async || {
+        let status = gateway.get("/status").await.json();
+        status["queue"]["ready"] == 0 && status["pending"] == 1
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -115,7 +126,7 @@ async fn a_table_that_a_migration_has_is_not_waited_for() {
 #[tokio::test]
 async fn a_contract_is_unavailable_while_salesforce_is() {
     let world = World::new(1).await;
-    let gateway = Gateway::with(&world, &[("SALESFORCE_READ_TIMEOUT", "500ms")]).await;
+    let gateway = Gateway::of(&world).await;
     let contract = world.products[0].0.clone();
     world
         .sandbox
