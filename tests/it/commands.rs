@@ -44,10 +44,16 @@ async fn check_finds_nothing_to_complain_of_when_everything_is_in_place() {
         .app("insert into ad_product values (1, 'small', 0, 1)")
         .await;
 
-    let (exit, items) = checked(&world).await;
-
-    assert!(items.iter().all(|(_, state, _)| state == "ok"), "{items:?}");
-    assert_eq!(exit, 0);
+    // A notification that takes its time on a loaded machine is complained of.
+    wait_until("nothing to complain of", PATIENCE, async || {
+        let (exit, items) = checked(&world).await;
+        let is_calm = items.iter().all(|(_, state, _)| state == "ok");
+        if !is_calm {
+            eprintln!("{items:?}");
+        }
+        is_calm && exit == 0
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -347,15 +353,16 @@ async fn a_pause_holds_for_every_daemon_and_over_restarts_until_resume() {
         .app("insert into ad_product select n, 'small', 1, 1 from generate_series(2, 9) n")
         .await;
     world.ad_is("9", "pending").await;
+    // A pause is no outage; Salesforce is up for as long as a daemon says so.
+    let mut paused = Value::Null;
     wait_until("the ads to be queued", PATIENCE, async || {
-        status(&world).await["queue"]["ready"] == 8
+        paused = status(&world).await;
+        paused["queue"]["ready"] == 8 && paused["salesforce"]["up"] == true
     })
     .await;
-    let paused = status(&world).await;
     assert_eq!(paused["paused"], true);
     assert_eq!(paused["paused_because"], "contracts are moved");
     assert!(paused["paused_since"].is_string(), "{paused}");
-    assert_eq!(paused["salesforce"]["up"], true, "a pause is no outage");
     assert_eq!(world.held().await.len(), 1);
     let (exit, items) = checked(&world).await;
     assert_eq!((exit, state(&items, "reporting")), (0, "warning"));
@@ -386,9 +393,10 @@ async fn a_pause_lets_what_is_in_flight_finish_and_gives_the_rest_back_untried()
         ("SALESFORCE_MAX_CONCURRENCY", "2"),
         ("WORKER_BATCH_SIZE", "10"),
     ]);
+    // Longer than it takes a loaded machine to look at the queue and to pause.
     let slow = Plan {
         path: Some(String::from("/composite")),
-        ..Plan::always(Effect::Delay { ms: 5000 })
+        ..Plan::always(Effect::Delay { ms: 15_000 })
     };
     world.sandbox.fault(slow);
     world

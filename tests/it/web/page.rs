@@ -4,7 +4,7 @@
 use reqwest::{Method, StatusCode, redirect::Policy};
 
 use super::{Answer, Gateway, TOKEN};
-use crate::support::World;
+use crate::support::{PATIENCE, World, wait_until};
 
 /// A browser: follows nothing by itself, keeps one cookie.
 struct Browser<'a> {
@@ -50,6 +50,22 @@ impl<'a> Browser<'a> {
 
     async fn open(&self, path: &str) -> Answer {
         Answer::to(self.request(Method::GET, path)).await
+    }
+
+    /// Opens it until it holds this. What the page tells of daemons, of the queue
+    /// and of Salesforce is what the daemons said last in Redis, and nothing while
+    /// that takes longer than a person waits.
+    async fn opened_with(&self, path: &str, text: &str) -> Answer {
+        let mut page = self.open(path).await;
+        wait_until(&format!("{text:?} on {path}"), PATIENCE, async || {
+            let is_there = page.text.contains(text);
+            if !is_there {
+                page = self.open(path).await;
+            }
+            is_there
+        })
+        .await;
+        page
     }
 
     async fn send(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
@@ -260,8 +276,7 @@ async fn an_order_from_elsewhere_is_refused() {
     assert_eq!(taken.status, StatusCode::SEE_OTHER);
     let status = gateway.get("/status").await.json();
     assert_eq!(status["paused_because"], "a <b>reason</b>");
-    let page = browser.open("/").await.text;
-    assert!(page.contains("Reporting is paused"), "{page}");
+    let page = browser.opened_with("/", "Reporting is paused").await.text;
     assert!(
         page.contains("a &lt;b&gt;reason&lt;/b&gt;"),
         "escaped: {page}"
@@ -277,8 +292,10 @@ async fn a_person_finds_what_is_stuck_and_tries_it_again() {
     world.in_step().await;
     let gateway = Gateway::of(&world).await;
     let browser = Browser::in_session(&gateway).await;
-    let page = browser.open("/").await.text;
-    assert!(page.contains("<h1>Everything is reported</h1>"), "{page}");
+    let page = browser
+        .opened_with("/", "<h1>Everything is reported</h1>")
+        .await
+        .text;
     assert!(page.contains("No ad is rejected."), "{page}");
     world.set_contract(0, "Fulfilled");
     world
@@ -288,12 +305,7 @@ async fn a_person_finds_what_is_stuck_and_tries_it_again() {
         world.ad_is(ad, "rejected").await;
     }
 
-    let page = browser.open("/").await;
-    assert!(
-        page.text.contains("but for 3 rejected ads"),
-        "{}",
-        page.text
-    );
+    let page = browser.opened_with("/", "but for 3 rejected ads").await;
     assert!(
         page.text.contains("is fulfilled: its usage is locked"),
         "{}",
@@ -334,13 +346,9 @@ async fn a_person_finds_what_is_stuck_and_tries_it_again() {
         .await;
     assert_eq!(done.header("location"), "/?done=retried&count=2");
     world.in_step().await;
-    assert!(
-        browser
-            .open("/")
-            .await
-            .text
-            .contains("<h1>Everything is reported</h1>")
-    );
+    browser
+        .opened_with("/", "<h1>Everything is reported</h1>")
+        .await;
     let done = browser
         .press(&page, "/retry", "Retry all rejected ads")
         .await;
@@ -471,8 +479,7 @@ async fn the_page_says_what_is_down_and_what_to_do() {
     );
     assert!(page.contains("correct REDIS_URL"), "{page}");
     world.redis.restart_empty().await.expect("it is back");
-    let page = browser.open("/").await.text;
-    assert!(page.contains("No daemon is running"), "{page}");
+    let page = browser.opened_with("/", "No daemon is running").await.text;
     assert!(page.contains("heroku ps:scale worker=1"), "{page}");
     world.database.server.kill().await.expect("it dies");
     let page = browser.open("/").await;

@@ -17,7 +17,7 @@ const GUARDED: [(Method, &str); 6] = [
 #[tokio::test]
 async fn nobody_is_told_anything_without_the_token() {
     let (world, _daemon) = World::reporting().await;
-    let gateway = Gateway::with(&world, &[("LOG_LEVEL", "trace")]).await;
+    let mut gateway = Gateway::with(&world, &[("LOG_LEVEL", "trace")]).await;
     let changes = world.pending().await;
 
     for (method, path) in GUARDED {
@@ -51,6 +51,9 @@ async fn nobody_is_told_anything_without_the_token() {
         let answer = Answer::to(gateway.request(method, path).bearer_auth(TOKEN)).await;
         assert_ne!(answer.status.as_u16(), 401, "{path}");
     }
+    // All that it says has come when it has ended.
+    gateway.process.sigterm();
+    gateway.process.ended().await;
     let log = gateway.process.log();
     assert!(log.contains("answered"), "it logs every step: {log}");
     assert!(!log.contains("sesame"), "the token is in the log: {log}");
