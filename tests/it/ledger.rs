@@ -7,6 +7,7 @@ mod landing;
 mod seen;
 mod status;
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use sqlx::PgPool;
@@ -456,19 +457,27 @@ async fn an_ad_that_was_queued_by_hand_is_found_in_a_table_that_was_rewritten_me
         .await
         .unwrap();
 
+    // It waits for half a second, which may be over before anybody looks.
+    let gave_way = Cell::new(false);
     let committed = async {
         let waits = "select exists (select from pg_locks where not granted)";
         wait_until("the ledger to wait", PATIENCE, async || {
-            sqlx::query_scalar(waits)
-                .fetch_one(&bench.app)
-                .await
-                .unwrap()
+            gave_way.get()
+                || sqlx::query_scalar(waits)
+                    .fetch_one(&bench.app)
+                    .await
+                    .unwrap()
         })
         .await;
         migration.commit().await.unwrap();
     };
     let strangers = [String::from("1")];
-    let (adopted, ()) = tokio::join!(bench.ledger.adopt(&strangers), committed);
+    let adopted = async {
+        let adopted = bench.ledger.adopt(&strangers).await;
+        gave_way.set(adopted.is_err());
+        adopted
+    };
+    let (adopted, ()) = tokio::join!(adopted, committed);
 
     // Either it gave way to the migration or it saw what the migration made.
     match adopted {
