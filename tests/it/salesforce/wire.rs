@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use usage_sync::salesforce::{Certainty, Class, Client, Error, Pause};
 
 use super::server::{self, Reply, Server, answer, grant, gzipped, json};
@@ -21,12 +21,11 @@ async fn create(client: &Client) -> Error {
 
 #[tokio::test]
 async fn a_refused_connection_means_that_nothing_was_sent() {
-    let gone = TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let server = Server::bare(move |_, _| json(200, &grant(&format!("http://{gone}")))).await;
+    // Kept for as long as the test lasts, so that nobody else comes to listen there.
+    let gone = TcpSocket::new_v4().unwrap();
+    gone.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = gone.local_addr().unwrap();
+    let server = Server::bare(move |_, _| json(200, &grant(&format!("http://{address}")))).await;
 
     let error = create(&client(&server)).await;
 
@@ -37,7 +36,7 @@ async fn a_refused_connection_means_that_nothing_was_sent() {
             pause: Pause::Short
         }
     );
-    assert_eq!(error.to_string(), format!("no connection to {gone}"));
+    assert_eq!(error.to_string(), format!("no connection to {address}"));
 }
 
 #[tokio::test]
@@ -86,7 +85,8 @@ async fn a_hang_up_after_the_request_means_that_nobody_knows() {
 async fn a_request_without_an_answer_in_time_means_that_nobody_knows() {
     let server = Server::start(|_| Reply::Silence).await;
     let mut settings = settings(&server.url());
-    settings.read_timeout = Duration::from_millis(300);
+    // Enough to send it on a machine that stands still for a while.
+    settings.read_timeout = Duration::from_secs(6);
     let client = Client::new(&settings).unwrap();
     client.login().await.unwrap();
 
@@ -111,8 +111,10 @@ async fn f37_an_answer_that_drips_in_is_given_up_when_its_time_is_over() {
     let server =
         Server::start(move |_| Reply::Drip(bytes.clone(), Duration::from_millis(30))).await;
     let mut settings = settings(&server.url());
-    settings.timeout = Duration::from_secs(1);
+    // Enough to log in and to send it on a machine that stands still for a while.
+    settings.timeout = Duration::from_secs(6);
     let client = Client::new(&settings).unwrap();
+    client.login().await.unwrap();
 
     let error = tokio::time::timeout(PATIENCE, create(&client)).await;
 

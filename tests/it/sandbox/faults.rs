@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{Answer, Org};
+use crate::support::{PATIENCE, wait_until};
 
 const UPSERT: &str = "/composite/sobjects/Usage__c/External_Id__c";
 
@@ -17,16 +18,15 @@ fn batch(key: &str) -> String {
     json!({"records": [usage(key, "CP-1")]}).to_string()
 }
 
+/// Longer than a loaded machine takes to meet somebody who is at work.
+const AT_WORK: u64 = 4000;
+
 /// Waits for a number of usage records; fails when they do not come.
 async fn wait_for_rows(org: &Org, count: usize) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while org.sandbox.records("Usage__c").unwrap().len() != count {
-        assert!(
-            Instant::now() < deadline,
-            "{count} usage records never came"
-        );
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    wait_until(&format!("{count} usage records"), PATIENCE, async || {
+        org.sandbox.records("Usage__c").unwrap().len() == count
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -65,17 +65,16 @@ async fn a_late_request_lands_after_its_connection_is_gone() {
 
 /// Waits until a request has reached the sandbox.
 async fn wait_for_request(org: &Org) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while org.sandbox.stats().in_flight == 0 {
-        assert!(Instant::now() < deadline, "the request never came");
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    wait_until("the request", PATIENCE, async || {
+        org.sandbox.stats().in_flight > 0
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_client_that_gives_up_does_not_stop_its_request() {
     let org = Org::start().await;
-    org.sandbox.settings(&json!({"base_ms": 1000})).unwrap();
+    org.sandbox.settings(&json!({"base_ms": AT_WORK})).unwrap();
     let request = org.http.patch(org.url(UPSERT)).bearer_auth(&org.token);
     let request = request
         .header("content-type", "application/json")
@@ -354,10 +353,16 @@ async fn a_call_takes_as_long_as_it_was_told_to() {
 #[tokio::test]
 async fn who_meets_a_locked_parent_waits_and_then_gets_its_turn() {
     let org = Org::start().await;
-    org.sandbox.settings(&json!({"base_ms": 700})).unwrap();
+    org.sandbox
+        .settings(&json!({"base_ms": AT_WORK, "lock_wait_ms": 60_000}))
+        .unwrap();
     let (one, other) = (json!([usage("u-1", "CP-1")]), json!([usage("u-2", "CP-2")]));
 
-    let (one, other): (Answer, Answer) = tokio::join!(org.upsert(&one), org.upsert(&other));
+    let other = async {
+        wait_for_request(&org).await;
+        org.upsert(&other).await
+    };
+    let (one, other): (Answer, Answer) = tokio::join!(org.upsert(&one), other);
 
     for answer in [one, other] {
         assert_eq!(answer.json()[0]["success"], true, "{}", answer.text);
@@ -383,7 +388,7 @@ async fn who_waits_too_long_for_a_parent_loses_the_rows_under_it_only() {
         )
         .unwrap();
     org.sandbox
-        .settings(&json!({"base_ms": 1000, "lock_wait_ms": 20}))
+        .settings(&json!({"base_ms": AT_WORK, "lock_wait_ms": 20}))
         .unwrap();
     let (holder, late) = (
         json!([usage("u-1", "CP-1")]),
