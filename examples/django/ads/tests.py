@@ -94,6 +94,10 @@ class ContractTest(SimpleTestCase):
         gateway = override_settings(USAGE_SYNC_GATEWAY_URL=url, USAGE_SYNC_GATEWAY_TOKEN="token")
         gateway.enable()
         cls.addClassCleanup(gateway.disable)
+        # A loaded machine may take longer to answer than a person is to wait.
+        patience = mock.patch.object(contracts, "TIMEOUT", 60)
+        patience.start()
+        cls.addClassCleanup(patience.stop)
         cls.addClassCleanup(cls.server.server_close)
         cls.addClassCleanup(cls.server.shutdown)
 

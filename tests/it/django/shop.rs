@@ -9,8 +9,9 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::support::{self, World};
 
-/// Whatever takes the database longer than this fails the app's transaction.
-const IMPATIENCE: &str = "-c statement_timeout=2s";
+/// Whatever keeps the app's transaction waiting for longer than this fails it, as
+/// does what takes the database longer than even a loaded machine needs.
+const IMPATIENCE: &str = "-c lock_timeout=2s -c statement_timeout=20s";
 
 /// The app, and a console in which a test does what people and code of the
 /// app do.
