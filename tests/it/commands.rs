@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use usage_sync::sandbox::{Effect, Plan};
 
-use crate::support::{Daemon, PATIENCE, World, wait_until};
+use crate::support::{Daemon, PATIENCE, World, redis_connection, wait_until};
 
 /// Name, state and remedy of each item of `check --json`.
 async fn checked(world: &World) -> (i32, Vec<(String, String, String)>) {
@@ -104,11 +104,7 @@ async fn check_misses_watches_and_a_noeviction_policy() {
     world
         .app("select usage_sync.unwatch('ad'); select usage_sync.unwatch('ad_product')")
         .await;
-    let client = redis::Client::open(world.redis.url()).expect("an address");
-    let mut redis = client
-        .get_multiplexed_async_connection()
-        .await
-        .expect("redis");
+    let mut redis = redis_connection(&world.redis.url()).await.expect("redis");
     let _: () = redis::cmd("CONFIG")
         .arg(&["SET", "maxmemory-policy", "allkeys-lru"])
         .query_async(&mut redis)
