@@ -71,7 +71,7 @@ fn variables(stage: &Stage) -> String {
     lines.join("\n") + "\n"
 }
 
-fn things_to_try(stage: &Stage, directory: &Path) -> [(&'static str, String); 6] {
+fn things_to_try(stage: &Stage, directory: &Path) -> [(&'static str, String); 8] {
     let control = stage.org.control_url();
     let token = quoted(&directory.join(TOKEN).display().to_string());
     [
@@ -91,6 +91,14 @@ fn things_to_try(stage: &Stage, directory: &Path) -> [(&'static str, String); 6]
                 "psql -x \"$APP_DATABASE_URL\" -c \\\n  \
                  \"select * from usage_sync.ad_status where ad_id = '9001'\"",
             ),
+        ),
+        (
+            "What is left of its contract?",
+            String::from("usage-sync contract 00000105"),
+        ),
+        (
+            "See it as whoever is on call does, at http://127.0.0.1:8080/ with this token:",
+            String::from("WEB_TOKEN=open-sesame-on-my-machine PORT=8080 usage-sync web"),
         ),
         (
             "Ask Salesforce, in its own language:",
