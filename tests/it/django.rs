@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use usage_sync::sandbox::{Effect, Plan};
 
 use crate::support::{PATIENCE, wait_until};
+use crate::web::{Gateway, TOKEN};
 use shop::Shop;
 
 fn repository() -> &'static Path {
@@ -68,6 +69,43 @@ async fn an_ad_that_is_made_corrected_and_removed_in_the_admin_is_so_in_salesfor
     shop.world.in_step().await;
     assert_eq!(shop.run("Ad.objects.count()").await, 0);
     assert_eq!(shop.world.held().await, []);
+}
+
+#[tokio::test]
+async fn the_contract_stands_live_next_to_the_ad_with_what_is_on_its_way() {
+    let Some(mut shop) = Shop::open().await else {
+        return;
+    };
+    let gateway = Gateway::of(&shop.world).await;
+    let settings = format!(
+        "from django.conf import settings\nfrom ads import contracts as live\nlive.TIMEOUT = 60\n\
+         settings.USAGE_SYNC_GATEWAY_URL = 'http://{}'\n\
+         settings.USAGE_SYNC_GATEWAY_TOKEN = '{TOKEN}'",
+        gateway.address
+    );
+    shop.run(&settings).await;
+    shop.read(MAKE).await;
+
+    let page = shop.read(PAGE).await;
+    let on_the_way = "(Activated) product 0: 1000000 of 1000000 available, 3 of them on the way";
+    assert!(page.contains(on_the_way), "{page}");
+
+    let _daemon = shop.world.daemon();
+    shop.world.in_step().await;
+    let page = shop.read(PAGE).await;
+    let told = "product 0: 999997 of 1000000 available, 0 of them on the way";
+    assert!(page.contains(told), "{page}");
+
+    shop.world.set_contract(0, "Fulfilled");
+    let page = shop.read(PAGE).await;
+    let locked = "(fulfilled: its usage is locked)";
+    assert!(page.contains(locked), "{page}");
+
+    shop.world
+        .sandbox
+        .fault(Plan::always(Effect::HtmlPage { status: 503 }));
+    let page = shop.read(PAGE).await;
+    assert!(page.contains("Contract now: not available"), "{page}");
 }
 
 #[tokio::test]

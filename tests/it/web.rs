@@ -21,15 +21,15 @@ use serde_json::{Value, json};
 use crate::support::{Daemon, PATIENCE, World, wait_until};
 
 /// What `WEB_TOKEN` holds in these tests.
-const TOKEN: &str = "open-sesame-4711-open-sesame";
+pub(crate) const TOKEN: &str = "open-sesame-4711-open-sesame";
 
 /// Long for any answer; the gateway itself gives up after 25 s.
 const ANSWER: Duration = Duration::from_secs(40);
 
 /// A running `usage-sync web`.
-struct Gateway {
+pub(crate) struct Gateway {
     process: Daemon,
-    address: String,
+    pub(crate) address: String,
     http: reqwest::Client,
 }
 
@@ -42,7 +42,7 @@ struct Answer {
 }
 
 impl Gateway {
-    async fn of(world: &World) -> Self {
+    pub(crate) async fn of(world: &World) -> Self {
         Self::with(world, &[]).await
     }
 

@@ -58,8 +58,11 @@ class AdAdmin(admin.ModelAdmin):
         if contract is None:
             return "not available"
         products = format_html_join(
-            "", "<li>{}: {} of {} available</li>",
-            ((product["name"], product["available"], product["units"]) for product in contract["products"]),
+            "", "<li>{}: {} of {} available, {} of them on the way to Salesforce</li>",
+            (
+                (product["name"], product["available"], product["units"], product["pending"])
+                for product in contract["products"]
+            ),
         )
         state = "fulfilled: its usage is locked" if contract["locked"] else contract["status"]
         return format_html("{} ({})<ul>{}</ul>", contract["number"], state, products)
