@@ -42,11 +42,6 @@ async fn others_find_no_fault_with_the_description_and_the_answers() {
             "--no-color",
             "--max-examples",
             "40",
-            // The same questions each time: a test is no lottery.
-            "--seed",
-            "1",
-            "--generation-database",
-            "none",
             "--phases",
             "examples,coverage,fuzzing",
         ])
