@@ -76,7 +76,7 @@ class Gateway(BaseHTTPRequestHandler):
             return
         self.send_response(503 if "down" in self.path else 200)
         self.end_headers()
-        product = {"name": "Small", "units": 10, "available": 7}
+        product = {"name": "Small", "units": 10, "available": 7, "pending": 2}
         answer = {"number": "00000101", "status": "Activated", "locked": False, "products": [product]}
         self.wfile.write(json.dumps(answer).encode())
 
@@ -111,7 +111,8 @@ class ContractTest(SimpleTestCase):
     def test_the_page_has_what_is_available(self):
         page = admin.site.get_model_admin(Ad).live_contract(Ad(title="sale", contract=CONTRACT))
 
-        self.assertEqual(page, "00000101 (Activated)<ul><li>Small: 7 of 10 available</li></ul>")
+        product = "<li>Small: 7 of 10 available, 2 of them on the way to Salesforce</li>"
+        self.assertEqual(page, f"00000101 (Activated)<ul>{product}</ul>")
 
     def test_a_contract_that_cannot_be_had_is_none(self):
         for contract in ["down", "away"]:
