@@ -36,15 +36,28 @@ async fn an_answer_of_postgres_that_never_comes_holds_up_nothing() {
         .await;
     world.in_step().await;
 
+    // Transactions that were begun and of which the daemon hears nothing: those that
+    // wait for it, and those that Postgres has ended for that.
+    let begun = async || -> i64 {
+        let begun = "select (select count(*) from pg_stat_activity \
+                     where application_name = 'usage-sync' and state = 'idle in transaction') \
+                     + (select sessions_fatal from pg_stat_database where datname = current_database())";
+        let begun = sqlx::query_scalar(begun).fetch_one(&world.pool);
+        begun.await.expect("it can be read")
+    };
+    let ended: i64 = sqlx::query_scalar(
+        "select sessions_fatal from pg_stat_database where datname = current_database()",
+    )
+    .fetch_one(&world.pool)
+    .await
+    .expect("it can be read");
+
     proxy.set(Mode::SwallowReplies);
     world
         .app("insert into ad_product values (2, 'small', 0, 1)")
         .await;
     wait_until("an answer to get lost", PATIENCE, async || {
-        let begun = "select count(*) from pg_stat_activity \
-                     where application_name = 'usage-sync' and state = 'idle in transaction'";
-        let begun = sqlx::query_scalar::<_, i64>(begun).fetch_one(&world.pool);
-        begun.await.is_ok_and(|begun| begun > 0)
+        begun().await > ended
     })
     .await;
     proxy.set(Mode::Pass);
