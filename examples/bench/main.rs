@@ -20,6 +20,7 @@
 
 mod app;
 mod backlog;
+mod contracts;
 mod daemon;
 mod exact;
 mod latency;
@@ -90,6 +91,8 @@ enum Scenario {
     Recovery(recovery::Arguments),
     /// What the app's own transactions notice
     App(pgbench::Arguments),
+    /// How long a live contract takes when many ask, and how few queries
+    Contracts(contracts::Arguments),
 }
 
 /// How long Salesforce takes.
@@ -146,6 +149,12 @@ enum Error {
     },
     #[error("the run does not count: {0}")]
     Inexact(String),
+    #[error("a setting of the benchmark's own is at fault: {0}")]
+    Settings(#[source] usage_sync::settings::Faults),
+    #[error("salesforce was not asked")]
+    Salesforce(#[from] usage_sync::salesforce::Error),
+    #[error("a contract was not read")]
+    Contracts(#[from] usage_sync::contracts::Error),
     #[error("{name}, run {number}")]
     Run {
         name: String,
@@ -206,6 +215,7 @@ async fn measure(options: &Options) -> Result<String, Error> {
         Some(Scenario::Pace) => Ok(pace::run(options).await?.text(options.json)),
         Some(Scenario::Recovery(arguments)) => recovery::run(options, arguments).await,
         Some(Scenario::App(arguments)) => pgbench::run(options, arguments).await,
+        Some(Scenario::Contracts(arguments)) => contracts::run(options, arguments).await,
         None => measure_modes(options).await,
     }
 }

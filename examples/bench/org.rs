@@ -184,6 +184,24 @@ impl Org {
         Ok(self.get::<Vec<Value>>("log").await?.len())
     }
 
+    /// Each contract with its only product: their ids.
+    pub(crate) async fn contracts(&self) -> Result<Vec<(String, String)>, Error> {
+        let rows: Vec<Value> = self.get("records/Contract_Product__c").await?;
+        let text = |row: &Value, field: &str| row[field].as_str().unwrap_or_default().to_owned();
+        let ids = rows
+            .iter()
+            .map(|row| (text(row, "Contract__c"), text(row, "Id")));
+        Ok(ids.collect())
+    }
+
+    /// Queries since the counters were taken, pages that follow included.
+    pub(crate) async fn queries(&self) -> Result<u64, Error> {
+        let stats: Value = self.get("stats").await?;
+        let calls = stats["calls"].as_object().into_iter().flatten();
+        let queries = calls.filter(|(call, _)| call.starts_with("GET query"));
+        Ok(queries.filter_map(|(_, count)| count.as_u64()).sum())
+    }
+
     /// Every usage record.
     pub(crate) async fn usage(&self) -> Result<Vec<Usage>, Error> {
         self.get("records/Usage__c").await

@@ -83,7 +83,23 @@ impl Stage {
         arguments: &[&str],
         salesforce: &str,
     ) -> Result<Daemon, Error> {
-        let environment = [
+        let environment = self.environment(salesforce)?;
+        Daemon::start(name, &self.program, arguments, &environment)
+    }
+
+    /// Starts the gateway against the sandbox, with settings of its own.
+    pub(crate) fn start_gateway(&self, own: &[(&'static str, &str)]) -> Result<Daemon, Error> {
+        let mut environment = self.environment(&self.org.ready.base_url)?;
+        environment.extend(own.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        Daemon::start("the gateway", &self.program, &["web"], &environment)
+    }
+
+    /// The settings of every process, with a Salesforce at this address.
+    pub(crate) fn environment(
+        &self,
+        salesforce: &str,
+    ) -> Result<Vec<(&'static str, String)>, Error> {
+        Ok(vec![
             ("DATABASE_URL", self.database_url.clone()),
             ("REDIS_URL", self.redis.url()),
             ("SALESFORCE_LOGIN_URL", salesforce.to_owned()),
@@ -92,8 +108,7 @@ impl Stage {
             ("SALESFORCE_USERNAME", self.org.ready.username.clone()),
             ("SALESFORCE_PRIVATE_KEY", self.org.private_key()?),
             ("SALESFORCE_MAX_CONCURRENCY", self.concurrency.to_string()),
-        ];
-        Daemon::start(name, &self.program, arguments, &environment)
+        ])
     }
 
     /// Where Redis is.

@@ -4,9 +4,10 @@ use std::{collections::BTreeSet, time::Instant};
 
 use serde_json::json;
 use tokio::task::JoinSet;
+use usage_sync::sandbox::{Effect, Plan};
 
 use super::{contracts, contracts_with, number, one, queries};
-use crate::support::World;
+use crate::support::{PATIENCE, World, wait_until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_readers_of_ten_contracts_cost_a_tenth_of_the_queries() {
@@ -48,6 +49,56 @@ async fn fifty_readers_of_ten_contracts_cost_a_tenth_of_the_queries() {
     assert_eq!(keys.len(), 20);
     println!("{reads} reads, {asked} queries, the slowest {slowest:?}");
     assert!(asked * 10 <= reads, "{asked} queries for {reads} reads");
+}
+
+#[tokio::test]
+async fn who_comes_while_queries_are_on_their_way_waits_for_none_of_them() {
+    let world = World::new(1).await;
+    let contracts = contracts(&world);
+    let id = world.products[0].0.clone();
+    one(&contracts, &id).await;
+    let hang = world.sandbox.fault(Plan {
+        path: Some("/query".to_owned()),
+        times: Some(2),
+        ..Plan::always(Effect::Hang)
+    });
+    let mut waiting = Vec::new();
+    for hanging in 1..=2 {
+        let (contracts, id) = (contracts.clone(), id.clone());
+        waiting.push(tokio::spawn(async move { contracts.one(&id).await }));
+        wait_until("a query that hangs", PATIENCE, async || {
+            world.sandbox.fault_hits(hang) == hanging
+        })
+        .await;
+    }
+
+    one(&contracts, &id).await;
+
+    assert!(waiting.iter().all(|waiting| !waiting.is_finished()));
+}
+
+#[tokio::test]
+async fn however_many_come_one_after_the_other_few_queries_are_on_their_way() {
+    let world = World::new(1).await;
+    let contracts = contracts(&world);
+    let id = world.products[0].0.clone();
+    one(&contracts, &id).await;
+    let slow = json!({"base_ms": 300});
+    world.sandbox.settings(&slow).unwrap();
+
+    let mut readers = JoinSet::new();
+    for reader in 0..30 {
+        let (contracts, id) = (contracts.clone(), id.clone());
+        readers.spawn(async move {
+            // Each would have a query to itself.
+            tokio::time::sleep(std::time::Duration::from_millis(20 * reader)).await;
+            one(&contracts, &id).await;
+        });
+    }
+    readers.join_all().await;
+
+    let at_once = world.sandbox.stats().max_in_flight;
+    assert_eq!(at_once, 3);
 }
 
 #[tokio::test]

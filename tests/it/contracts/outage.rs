@@ -177,6 +177,45 @@ async fn what_a_person_has_to_change_is_told_as_such() {
 }
 
 #[tokio::test]
+async fn a_query_that_is_refused_is_no_outage_and_ends_one() {
+    let world = World::new(1).await;
+    let contracts = contracts(&world);
+    let id = &world.products[0].0;
+    one(&contracts, id).await;
+    world.sandbox.fault(of_queries(Effect::DropBefore));
+    let first = since(&contracts, id).await;
+    world.sandbox.clear_faults();
+
+    for (status, code) in [
+        (400, "INVALID_FIELD"),
+        (400, "INVALID_TYPE"),
+        (400, "MALFORMED_QUERY"),
+        (403, "INSUFFICIENT_ACCESS"),
+        (404, "NOT_FOUND"),
+    ] {
+        let refusal = world.sandbox.fault(of_queries(Effect::Error {
+            status,
+            code: code.to_owned(),
+            message: "not like this".to_owned(),
+        }));
+
+        let error = contracts.one(id).await.unwrap_err();
+
+        let Error::Refused(cause) = &error else {
+            panic!("{code}: {error:?}");
+        };
+        assert_eq!(cause.code(), Some(code));
+        assert!(error.remedy().is_some(), "{code}");
+        world.sandbox.end_fault(refusal);
+    }
+
+    // Who refuses has answered.
+    world.sandbox.fault(of_queries(Effect::DropBefore));
+    let later = since(&contracts, id).await;
+    assert!(later > first, "{later} is not after {first}");
+}
+
+#[tokio::test]
 async fn without_the_database_nobody_is_told_that_nothing_is_pending() {
     let world = World::new(1).await;
     // The database has half of it; as much again tells that it was the database.

@@ -1,6 +1,6 @@
 //! What is pending: units that are taken, though Salesforce does not know yet.
 
-use super::{contracts, contracts_with, one};
+use super::{contracts, contracts_with, one, queries};
 use crate::support::{PATIENCE, World, wait_until};
 use usage_sync::{
     contracts::Contract,
@@ -82,6 +82,41 @@ async fn corrections_count_by_what_they_add_and_what_they_give_back() {
     world.in_step().await;
     assert_eq!(of(&world, 0).await, told(0.0, "0", "0"));
     drop(daemon);
+}
+
+#[tokio::test]
+async fn salesforce_is_asked_only_when_it_is_known_what_is_pending() {
+    let world = World::new(1).await;
+    world
+        .app("insert into ad_product values (1, 'small', 0, 5)")
+        .await;
+    let contracts = contracts(&world);
+    let id = world.products[0].0.clone();
+    one(&contracts, &id).await;
+    let before = queries(&world);
+    let mut migration = world.pool.begin().await.unwrap();
+    sqlx::raw_sql("lock table ad_product in access exclusive mode")
+        .execute(&mut *migration)
+        .await
+        .unwrap();
+
+    let asked = tokio::spawn(async move { one(&contracts, &id).await });
+    wait_until("the view to be waited for", PATIENCE, async || {
+        let waits = "select exists (select from pg_locks \
+             where relation = 'ad_product'::regclass and not granted)";
+        sqlx::query_scalar(waits)
+            .fetch_one(&world.pool)
+            .await
+            .unwrap()
+    })
+    .await;
+
+    // What is reported from now on would be missing from both: it was not in
+    // Salesforce when that was asked, and is not pending when that is read.
+    assert_eq!(queries(&world), before);
+    migration.rollback().await.unwrap();
+    assert_eq!(units(&asked.await.unwrap()), told(0.0, "5", "0"));
+    assert_eq!(queries(&world), before + 1);
 }
 
 #[tokio::test]
