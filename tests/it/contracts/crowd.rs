@@ -17,7 +17,7 @@ async fn fifty_readers_of_ten_contracts_cost_a_tenth_of_the_queries() {
     let contracts = contracts(&world);
     // The login is not what is measured, and Salesforce takes its time.
     one(&contracts, &world.products[0].0).await;
-    let slow = json!({"base_ms": 60});
+    let slow = json!({"base_ms": 120});
     world.sandbox.settings(&slow).unwrap();
     let before = queries(&world);
 
@@ -98,7 +98,7 @@ async fn however_many_come_one_after_the_other_few_queries_are_on_their_way() {
     readers.join_all().await;
 
     let at_once = world.sandbox.stats().max_in_flight;
-    assert_eq!(at_once, 3);
+    assert!(at_once <= 3, "{at_once} at once");
 }
 
 #[tokio::test]
