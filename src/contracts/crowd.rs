@@ -34,7 +34,7 @@ use crate::salesforce::Class;
 
 /// A flight leaves once nobody has come for this long: longer than it takes one
 /// after the other to be told and to ask again.
-const QUIET: Duration = Duration::from_millis(2);
+const QUIET: Duration = Duration::from_millis(1);
 
 /// And after this long, whoever comes: nobody notices it.
 const GATHER: Duration = Duration::from_millis(6);
