@@ -39,7 +39,7 @@ with line as (
         )) as quantity
     from line
 ), booked as (
-    select named.ad_id,
+    select named.ad_id, named.sign,
         left(named.product_id, 15) as product_id,
         case when named.product_id is null then (
             select parent.value #>> '{}'
@@ -52,15 +52,16 @@ with line as (
             where lower(field.key) = lower($3::text) and lower(parent.key) = lower($4::text)
             limit 1
         ) end as external_id,
-        -- Salesforce's numbers have 18 digits at most, and some stand in quotes.
-        -- What is none is refused, so it is not on its way.
-        case when named.quantity ~ '^\s*[-+]?\d{1,18}(\.\d{0,18})?\s*$'
-            then named.sign * named.quantity::numeric else 0 end as units
+        -- Salesforce takes a number as JSON or as a text, also `.5` and `5e-1`, rounds
+        -- away digits behind the point, of which a division here makes twenty, and
+        -- refuses what has more than 18 before it: that is not on its way.
+        case when named.quantity ~ '^[ \t\r\n]*[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d{1,2})?[ \t\r\n]*$'
+            then named.quantity::numeric end as quantity
     from named
 ), net as (
-    select product_id, external_id, sum(units) as units
+    select product_id, external_id, sum(sign * round(quantity, 18)) as units
     from booked
-    where product_id is not null or external_id is not null
+    where (product_id is not null or external_id is not null) and abs(quantity) < 1e18
     group by ad_id, product_id, external_id
 )
 select product_id, external_id,

@@ -211,6 +211,27 @@ async fn a_product_may_be_named_by_its_external_id_and_fields_in_any_case() {
 }
 
 #[tokio::test]
+async fn units_count_in_whatever_way_the_view_writes_them() {
+    let world = World::new(1).await;
+    // A third has 20 digits behind the point, of which Salesforce keeps some.
+    world
+        .app(
+            "create or replace view usage_sync.usage as \
+             select ad_id, product as line, null::text as contract, \
+             jsonb_build_object('Contract_Product__c', salesforce_id, 'Quantity__c', case ad_id \
+                when 1 then to_jsonb(1 / 3.0) when 2 then to_jsonb('.5'::text) \
+                when 3 then to_jsonb('5e-1'::text) when 4 then to_jsonb('1e30'::text) end) as fields \
+             from ad_product join contract_product on contract_product.id = contract_product; \
+             insert into ad_product select n, 'small', 0, 4 from generate_series(1, 4) n",
+        )
+        .await;
+
+    let (_, pending, _) = of(&world, 0).await;
+
+    assert!(pending.starts_with("1.3333"), "{pending}");
+}
+
+#[tokio::test]
 async fn an_ad_that_cannot_be_read_hides_no_other() {
     let world = World::new(1).await;
     world
