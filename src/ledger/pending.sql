@@ -2,27 +2,28 @@
 -- units that come and those that go. Units that one ad takes from a product in
 -- one line and gives to it in another are neither.
 --
--- What comes is never too little. A record counts as held only if its units are
--- known for certain: it is not in doubt, and nobody has the ad in hand, whose
--- request may have changed it by now.
+-- What comes is never too little. The units of a record count as held only if they
+-- are known for certain: it is not in doubt, and nobody has the ad in hand, whose
+-- request may have changed it by now. Units that a record gives, as a credit does,
+-- are taken when it goes, so those count in doubt, too.
 with line as (
-    select ad_id, fields::jsonb as fields, 1 as sign
+    select ad_id, fields::jsonb as fields, 1 as sign, true as is_certain
     from usage_sync.wanted($1)
     union all
-    select known.ad_id, held.fields, -1
+    select known.ad_id, held.fields, -1, held.is_certain
     from unnest($1) as known (ad_id)
     cross join lateral (
-        select fields from usage_sync.record
-        where record.ad_id = known.ad_id and record.state = 'reported'
-            and exists (
-                select from usage_sync.ad where ad.ad_id = known.ad_id and ad.token is null
-            )
+        select fields, record.state = 'reported' and exists (
+            select from usage_sync.ad where ad.ad_id = known.ad_id and ad.token is null
+        ) as is_certain
+        from usage_sync.record
+        where record.ad_id = known.ad_id
         offset 0
     ) as held
 ), named as (
     -- Salesforce does not mind the case of field names; most are written as it
     -- writes them, and found without looking at all of them.
-    select line.ad_id, line.sign, line.fields,
+    select line.ad_id, line.sign, line.is_certain, line.fields,
         coalesce(line.fields ->> $2::text, (
             select field.value #>> '{}' from jsonb_each(
                 case jsonb_typeof(line.fields) when 'object' then line.fields end
@@ -39,7 +40,7 @@ with line as (
         )) as quantity
     from line
 ), booked as (
-    select named.ad_id, named.sign,
+    select named.ad_id, named.sign, named.is_certain,
         left(named.product_id, 15) as product_id,
         case when named.product_id is null then (
             select parent.value #>> '{}'
@@ -61,7 +62,8 @@ with line as (
 ), net as (
     select product_id, external_id, sum(sign * round(quantity, 18)) as units
     from booked
-    where (product_id is not null or external_id is not null) and abs(quantity) < 1e18
+    where (product_id is not null or external_id is not null)
+        and abs(quantity) < 1e18 and (is_certain or quantity < 0)
     group by ad_id, product_id, external_id
 )
 select product_id, external_id,

@@ -186,6 +186,30 @@ async fn what_nobody_knows_is_taken_to_be_still_to_come() {
 }
 
 #[tokio::test]
+async fn a_credit_that_may_be_gone_by_now_is_no_room_for_others() {
+    let world = World::new(1).await;
+    let daemon = world.daemon();
+    world
+        .app("insert into ad_product values (1, 'small', 0, -5)")
+        .await;
+    world.in_step().await;
+    assert_eq!(of(&world, 0).await, told(-5.0, "0", "0"));
+    let asked = world.sandbox.fault(Plan {
+        method: Some("DELETE".to_owned()),
+        ..Plan::always(Effect::DropBefore)
+    });
+
+    world.app("delete from ad_product").await;
+    wait_until("the withdrawal to be in doubt", PATIENCE, async || {
+        world.sandbox.fault_hits(asked) > 0
+    })
+    .await;
+    drop(daemon);
+
+    assert_eq!(of(&world, 0).await, told(-5.0, "5", "0"));
+}
+
+#[tokio::test]
 async fn a_product_may_be_named_by_its_external_id_and_fields_in_any_case() {
     let world = World::new(2).await;
     world
