@@ -122,10 +122,13 @@ pub(super) fn is_foreign(headers: &HeaderMap) -> bool {
     site.is_some_and(|site| site != "same-origin" && site != "none")
 }
 
-/// A path of this server and nothing else.
+/// A path of this server and nothing else. Browsers take a backslash for a slash,
+/// and leave tabs and line feeds out: to them `/<tab>/elsewhere` is `//elsewhere`
+/// (WHATWG, "URL Standard").
 pub(super) fn local(path: Option<&str>) -> &str {
+    let leads_astray = |character: char| character == '\\' || character.is_control();
     let is_local = |path: &&str| {
-        path.starts_with('/') && !path.starts_with("//") && !path.contains(['\\', '\r', '\n'])
+        path.starts_with('/') && !path.starts_with("//") && !path.contains(leads_astray)
     };
     path.filter(is_local).unwrap_or("/")
 }
@@ -193,6 +196,8 @@ mod tests {
             (Some("https://evil.example"), "/"),
             (Some("evil"), "/"),
             (Some("/\r\nx: y"), "/"),
+            (Some("/\t/evil.example"), "/"),
+            (Some("/\u{1}/evil.example"), "/"),
         ] {
             assert_eq!(local(given), led_to, "{given:?}");
         }
