@@ -19,6 +19,10 @@ pub(super) fn verdict(status: &Status) -> String {
     if status.paused {
         return String::from("Reporting is paused");
     }
+    // They are in no figure, and do not wait for anything.
+    if status.unwatched.is_some() {
+        return String::from("Changes of the app are missed");
+    }
     if status.salesforce.up == Some(false) {
         return String::from("Salesforce is down: changes wait, nothing is lost");
     }

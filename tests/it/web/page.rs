@@ -465,6 +465,23 @@ async fn many_rejected_ads_come_page_by_page() {
 }
 
 #[tokio::test]
+async fn a_page_that_cannot_know_of_changes_does_not_say_that_all_are_reported() {
+    let (world, _daemon) = World::reporting().await;
+    let gateway = Gateway::of(&world).await;
+    let browser = Browser::in_session(&gateway).await;
+
+    world
+        .app("select usage_sync.unwatch('ad'); select usage_sync.unwatch('ad_product')")
+        .await;
+
+    let page = browser
+        .opened_with("/", "Changes of the app are missed")
+        .await;
+    assert!(!page.text.contains("Everything is reported"), "{page:?}");
+    assert!(page.text.contains("usage-sync backfill"), "{page:?}");
+}
+
+#[tokio::test]
 async fn the_page_says_what_is_down_and_what_to_do() {
     let (mut world, daemon) = World::reporting().await;
     let gateway = Gateway::of(&world).await;
