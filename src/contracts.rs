@@ -42,6 +42,9 @@ use crate::{salesforce::Client, settings};
 #[derive(Debug, Clone)]
 pub struct Contracts {
     crowd: Arc<Crowd>,
+    /// Who asks for those of an account, apart: it may have so many that nobody
+    /// has the time, and whoever flew with it would have no answer either.
+    accounts: Arc<Crowd>,
 }
 
 /// A contract, as Salesforce has it.
@@ -102,9 +105,18 @@ impl Contracts {
         settings: &settings::Contract,
         read_timeout: Duration,
     ) -> Result<Self, Error> {
-        let reader = Reader::new(&client, pool, settings, read_timeout)?;
+        let reader = Arc::new(Reader::new(&client, pool, settings, read_timeout)?);
+        let down = Arc::default();
+        let crowd = || {
+            Arc::new(Crowd::new(
+                Arc::clone(&reader),
+                read_timeout,
+                Arc::clone(&down),
+            ))
+        };
         Ok(Self {
-            crowd: Arc::new(Crowd::new(reader, read_timeout)),
+            crowd: crowd(),
+            accounts: crowd(),
         })
     }
 
@@ -124,6 +136,6 @@ impl Contracts {
     /// All contracts of the account with this id, of 15 or 18 characters, by
     /// number.
     pub async fn of_account(&self, account: &str) -> Result<Vec<Contract>, Error> {
-        self.crowd.ask(Question::account(account)?).await
+        self.accounts.ask(Question::account(account)?).await
     }
 }

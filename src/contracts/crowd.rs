@@ -51,13 +51,15 @@ type Answer = Result<Arc<[Contract]>, Error>;
 
 /// All who ask.
 pub(super) struct Crowd {
-    reader: Reader,
+    reader: Arc<Reader>,
     limit: Duration,
     gate: Gate,
     slots: Arc<Semaphore>,
-    /// Since when Salesforce has not answered.
-    down: Mutex<Option<OffsetDateTime>>,
+    down: Arc<Down>,
 }
+
+/// Since when Salesforce has not answered, whatever it was asked.
+pub(super) type Down = Mutex<Option<OffsetDateTime>>;
 
 /// Those who wait for a flight.
 #[derive(Default)]
@@ -76,13 +78,13 @@ struct Asker {
 }
 
 impl Crowd {
-    pub(super) fn new(reader: Reader, limit: Duration) -> Self {
+    pub(super) fn new(reader: Arc<Reader>, limit: Duration, down: Arc<Down>) -> Self {
         Self {
             reader,
             limit,
             gate: Gate::default(),
             slots: Arc::new(Semaphore::new(FLIGHTS)),
-            down: Mutex::default(),
+            down,
         }
     }
 

@@ -121,7 +121,8 @@ async fn those_who_ask_at_once_are_answered_by_one_query_each_with_its_own() {
         contracts.one(&world.products[0].0),
     );
 
-    assert_eq!(queries(&world), before + 2);
+    // One told the account, and one is for its contracts.
+    assert_eq!(queries(&world), before + 3);
     let (by_id, again) = (by_id.unwrap().unwrap(), again.unwrap().unwrap());
     assert_eq!(
         (&by_id.id, &again.id),

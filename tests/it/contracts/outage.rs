@@ -103,6 +103,29 @@ async fn everybody_has_an_answer_in_time(effect: Effect, page_size: u32) {
 }
 
 #[tokio::test]
+async fn an_account_that_takes_too_long_holds_nobody_else_up() {
+    let world = World::new(2).await;
+    for n in 0..30 {
+        seed_product(
+            &world,
+            &world.products[0].0,
+            &json!({"Name": format!("more {n}")}),
+        );
+    }
+    let id = &world.products[1].0;
+    let contracts = contracts_with(&world, &[("SALESFORCE_READ_TIMEOUT", "8s")]);
+    let account = one(&contracts, id).await.account_id.unwrap();
+    world.sandbox.settings(&json!({"page_size": 1})).unwrap();
+    world.sandbox.fault(of_queries(Effect::Delay { ms: 600 }));
+
+    let (of_account, found) = tokio::join!(contracts.of_account(&account), contracts.one(id));
+
+    let error = of_account.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+    assert_eq!(&found.unwrap().unwrap().id, id);
+}
+
+#[tokio::test]
 async fn once_salesforce_answers_again_so_does_the_next_question() {
     let world = World::new(1).await;
     let contracts = contracts_with(&world, &[("SALESFORCE_READ_TIMEOUT", "2s")]);
