@@ -38,8 +38,9 @@ impl Question {
             return Err(invalid("it has characters that cannot be printed"));
         }
         let id = to_18(key);
-        // A number may have 15 digits, and an id may have no letters.
-        let is_number = id.is_none() || key.bytes().all(|byte| byte.is_ascii_digit());
+        // Nothing tells an id of 15 characters from a number of as many, as
+        // CTR202600000001; the last 3 of 18 do.
+        let is_number = id.is_none() || key.len() == 15;
         Ok(Self::Contract {
             id,
             number: is_number.then(|| key.to_owned()),
@@ -88,7 +89,11 @@ mod tests {
         let id = "001D000000Kv3g5IAB";
         for (key, expected) in [
             (id, contract(Some(id), None)),
-            (&id[..15], contract(Some(id), None)),
+            (&id[..15], contract(Some(id), Some(&id[..15]))),
+            (
+                "CTR202600000001",
+                contract(Some("CTR202600000001HAA"), Some("CTR202600000001")),
+            ),
             (" 00000101 ", contract(None, Some("00000101"))),
             (
                 "123456789012345",
