@@ -127,7 +127,8 @@ impl Contracts {
         if found.len() > 1 {
             return Err(Error::Invalid {
                 asked: key.to_owned(),
-                why: "it is the number of more than one contract: give the id of one",
+                why: "it is the number of more than one",
+                instead: "give the id of the one, as 8005g00000AbCdEAAV",
             });
         }
         Ok(found.pop())

@@ -9,13 +9,15 @@ use crate::{ledger, salesforce};
 /// Why a contract cannot be shown.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// What was asked for cannot be the name of anything.
-    #[error("{asked:?} names no contract or account: {why}")]
+    /// What was asked for cannot be the name of anything, or is that of several.
+    #[error("{asked:?} does not name one contract or account: {why}")]
     Invalid {
         /// What was asked for.
         asked: String,
-        /// What is wrong with it, and what would be right.
+        /// What is wrong with it.
         why: &'static str,
+        /// What would be right.
+        instead: &'static str,
     },
     /// Salesforce is down, slow, or out of calls.
     #[error("salesforce is not available since {}", shown(*since))]
@@ -49,9 +51,7 @@ impl Error {
     /// What a person can do about it, if anything.
     pub fn remedy(&self) -> Option<&'static str> {
         match self {
-            Self::Invalid { .. } => {
-                Some("give the id, as 8005g00000AbCdEAAV, or the number, as 00000101")
-            }
+            Self::Invalid { instead, .. } => Some(*instead),
             Self::Unavailable {
                 source: Outage::Failed(error),
                 ..

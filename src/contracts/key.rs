@@ -27,6 +27,7 @@ impl Question {
         let invalid = |why| Error::Invalid {
             asked: shown(key),
             why,
+            instead: "give the id, as 8005g00000AbCdEAAV, or the number, as 00000101",
         };
         if key.is_empty() {
             return Err(invalid("it is empty"));
@@ -51,9 +52,11 @@ impl Question {
     pub(super) fn account(id: &str) -> Result<Self, Error> {
         let id = id.trim();
         let why = "the id of an account has 15 or 18 letters and digits, the last 3 of 18 as Salesforce writes them";
+        let instead = "give the id, as 0015g00000AbCdEAAV";
         to_18(id).map(Self::Account).ok_or_else(|| Error::Invalid {
             asked: shown(id),
             why,
+            instead,
         })
     }
 
@@ -117,7 +120,7 @@ mod tests {
         for key in ["", "  ", "a\nb", "\u{0}", &"9".repeat(256)] {
             let error = Question::contract(key).unwrap_err();
             assert!(matches!(error, Error::Invalid { .. }), "{key:?}");
-            assert!(error.to_string().len() < 250, "{error}");
+            assert!(error.to_string().len() < 260, "{error}");
         }
         for id in [
             "",
@@ -125,7 +128,8 @@ mod tests {
             "001D000000Kv3g5IAC",
             "001D000000Kv3g5' OR Id != '",
         ] {
-            Question::account(id).unwrap_err();
+            let remedy = Question::account(id).unwrap_err().remedy();
+            assert_eq!(remedy, Some("give the id, as 0015g00000AbCdEAAV"));
         }
     }
 }

@@ -118,7 +118,7 @@ async fn the_exit_code_says_why_there_is_no_contract() {
         (
             vec!["contract", "--account", "Acme"],
             64,
-            "names no contract or account",
+            "does not name one contract or account",
         ),
         (vec!["contract"], 64, "Usage"),
     ] {
