@@ -27,6 +27,8 @@ const BURST: u32 = 10;
 pub(super) struct Access {
     token: Digest,
     requests: Limiter<()>,
+    /// Of people at the ops page: a program that asks too much is a reason to look.
+    looks: Limiter<()>,
     guesses: Limiter<IpAddr>,
 }
 
@@ -44,6 +46,7 @@ impl Access {
         Self {
             token: digest(&SHA256, token.expose_secret().as_bytes()),
             requests: Limiter::new(rate, rate.saturating_mul(BURST)),
+            looks: Limiter::new(rate, rate.saturating_mul(BURST)),
             guesses: Limiter::new(GUESSES.0, GUESSES.1),
         }
     }
@@ -60,15 +63,15 @@ impl Access {
             return Err(Denied::TooOften(wait));
         }
         if given.is_some_and(|given| self.is_token(given)) {
-            return self.take(now).map_err(Denied::TooOften);
+            return self.requests.take((), now).map_err(Denied::TooOften);
         }
         self.guesses.take(from, now).map_err(Denied::TooOften)?;
         Err(Denied::Stranger)
     }
 
-    /// Counts a request of somebody who is known otherwise.
-    pub(super) fn take(&self, now: Instant) -> Result<(), Duration> {
-        self.requests.take((), now)
+    /// Counts a request of somebody who is logged in.
+    pub(super) fn look(&self, now: Instant) -> Result<(), Duration> {
+        self.looks.take((), now)
     }
 
     fn is_token(&self, given: &[u8]) -> bool {
@@ -135,5 +138,6 @@ mod tests {
         let denied = access.enter(Some(TOKEN), HERE, now);
 
         assert_eq!(denied, Err(Denied::TooOften(Duration::from_millis(500))));
+        assert_eq!(access.look(now), Ok(()), "people are not shut out by it");
     }
 }

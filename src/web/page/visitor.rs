@@ -68,7 +68,7 @@ impl FromRequestParts<Arc<Web>> for Visitor {
         };
         let session = match (session, password(&parts.headers)) {
             (Some(session), _) => {
-                let taken = web.access.take(Instant::now());
+                let taken = web.access.look(Instant::now());
                 taken.map_err(|wait| shell::refuse(&Problem::too_many(wait)))?;
                 session
             }
