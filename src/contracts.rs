@@ -9,7 +9,7 @@
 //! - A contract is whole or not there: all its products, over as many pages as
 //!   Salesforce makes of them.
 //! - `pending` is never too little, so that nobody books units which other ads
-//!   have taken already.
+//!   have taken already; those that Salesforce has refused are not among them.
 //!
 //! It reads only, and counts nothing in Redis. The worker's pacing stops reporting
 //! at `SALESFORCE_API_BUDGET` of the org's calls, by the org's own count, in which
