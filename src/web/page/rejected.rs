@@ -11,7 +11,7 @@ use super::{
     overview::{Done, told},
     shell::{mark, page},
     visitor::Visitor,
-    words::{counted, moment},
+    words::{counted, grouped, moment},
 };
 use crate::{
     ledger::{self, Behind, Cause, Kind, answered_within},
@@ -21,6 +21,10 @@ use crate::{
 /// Ads on one page.
 const PAGE: u32 = 100;
 
+/// Causes on one page: each ad has one of its own where the words differ from ad
+/// to ad.
+const CAUSES: usize = 100;
+
 /// Which cause, and from where on.
 #[derive(Deserialize)]
 pub(super) struct Asked {
@@ -28,6 +32,8 @@ pub(super) struct Asked {
     field: Option<String>,
     rule: Option<String>,
     after: Option<String>,
+    /// The place of the first cause.
+    from: Option<usize>,
 }
 
 /// `GET /rejected`: all causes, or the ads behind one.
@@ -43,15 +49,27 @@ pub(super) async fn show(
         field,
         rule,
         after,
+        from,
     } = asked;
     let Some((code, rule)) = code.zip(rule) else {
         let causes = answered_within(ANSWER, ledger::causes(&web.pool)).await?;
+        // Those that are tried again move up: behind the last there may be none.
+        let from = from.filter(|from| *from < causes.len()).unwrap_or(0);
+        let next = from.saturating_add(CAUSES);
+        let page_of_them = &causes[from..next.min(causes.len())];
+        let back = match from {
+            0 => String::from("/rejected"),
+            from => format!("/rejected?from={from}"),
+        };
         let content = html! {
             (told(&done))
             h1 { "Rejected ads" }
             h2 class="hidden" { "Causes" }
             div id="causes" data-live="calm" {
-                (self::causes(&causes, usize::MAX, "/rejected", &visitor, now))
+                (self::causes(page_of_them, CAUSES, &back, &visitor, now))
+                @if next < causes.len() {
+                    p { a rel="next" href={ "/rejected?from=" (next) } { "The next causes" } " of " (grouped(causes.len() as u64)) }
+                }
             }
         };
         return Ok(page(&visitor, "Rejected", &content));

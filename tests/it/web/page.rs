@@ -465,6 +465,36 @@ async fn many_rejected_ads_come_page_by_page() {
 }
 
 #[tokio::test]
+async fn many_causes_come_page_by_page() {
+    let world = World::new(0).await;
+    world
+        .app(
+            "insert into usage_sync.ad (ad_id, state, changed_at, error_code, error_message) \
+             select n::text, 'rejected', now(), 'CODE', 'not in the list: ' || repeat('x', n) \
+             from generate_series(1, 250) n",
+        )
+        .await;
+    let gateway = Gateway::of(&world).await;
+    let browser = Browser::in_session(&gateway).await;
+
+    let (mut path, mut seen) = (String::from("/rejected"), 0);
+    for _ in 0..3 {
+        let page = browser.open(&path).await.text;
+        let causes = page.matches("Retry all of this cause").count();
+        assert!(causes <= 100, "{causes}");
+        seen += causes;
+        match page.split("rel=\"next\" href=\"").nth(1) {
+            Some(next) => path = unescaped(next.split('"').next().expect("its end")),
+            None => break,
+        }
+    }
+
+    assert_eq!(seen, 250);
+    let behind = browser.open("/rejected?from=9999").await.text;
+    assert!(!behind.contains("No ad is rejected"), "{behind}");
+}
+
+#[tokio::test]
 async fn a_page_that_cannot_know_of_changes_does_not_say_that_all_are_reported() {
     let (world, _daemon) = World::reporting().await;
     let gateway = Gateway::of(&world).await;
