@@ -205,11 +205,14 @@ impl From<contracts::Error> for Problem {
             contracts::Error::Invalid { .. } => Self::invalid(with_remedy(error.to_string())),
             contracts::Error::Unavailable { since, .. } => {
                 say("salesforce", &error);
+                // Used-up calls and a wrong address need a person, a slow answer none.
+                let message = with_remedy(format!(
+                    "{}; contracts are read live and never kept, so nothing is known until it answers",
+                    Chain(&error)
+                ));
                 Self {
                     since: Some(*since),
-                    ..Self::unavailable(format!(
-                        "{error}: contracts are read live and never kept, so nothing is known until it answers"
-                    ))
+                    ..Self::unavailable(message)
                 }
             }
             contracts::Error::Refused(_) => {

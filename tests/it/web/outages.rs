@@ -128,7 +128,7 @@ async fn a_contract_is_unavailable_while_salesforce_is() {
     let world = World::new(1).await;
     let gateway = Gateway::of(&world).await;
     let contract = world.products[0].0.clone();
-    world
+    let down = world
         .sandbox
         .fault(Plan::always(Effect::HtmlPage { status: 503 }));
 
@@ -140,5 +140,14 @@ async fn a_contract_is_unavailable_while_salesforce_is() {
         let since = refused["since"].as_str().expect("since when");
         assert!(since.ends_with('Z'), "{since}");
     }
+    world.sandbox.end_fault(down);
+    let concurrent = false;
+    world.sandbox.fault(Plan {
+        path: Some(String::from("/query")),
+        ..Plan::always(Effect::RequestLimit { concurrent })
+    });
+    let refused = gateway.get(&format!("/contracts/{contract}")).await;
+    let message = refused.refuses(503, "unavailable")["message"].to_string();
+    assert!(message.contains("REQUEST_LIMIT_EXCEEDED"), "{message}");
     lives(&gateway).await;
 }
