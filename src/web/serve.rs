@@ -2,7 +2,8 @@
 //! good order.
 //!
 //! Survives a flood of connections, which wait their turn, clients that send
-//! their headers drop by drop, and a system that has no descriptor left.
+//! their headers drop by drop or read no answer, and a system that has no
+//! descriptor left.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,6 +14,7 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
+use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -29,6 +31,10 @@ const CONNECTIONS: usize = 1000;
 /// is just closing (Help, "How do I fix new H18 or H13 errors that have started
 /// since switching to Router 2.0?").
 const SILENT: Duration = Duration::from_secs(100);
+
+/// A client that takes nothing of its answer for so long is let go: otherwise
+/// whoever reads nothing holds a place for ever (tcp(7), `TCP_USER_TIMEOUT`).
+const DEAF: Duration = Duration::from_secs(30);
 
 /// Bytes of a request's head.
 const HEAD: usize = 32 * 1024;
@@ -87,6 +93,8 @@ fn connection(
 ) -> http1::Connection<TokioIo<TcpStream>, TowerToHyperService<Router>> {
     // Small answers go out at once; a socket that refuses is only slower.
     stream.set_nodelay(true).ok();
+    // The same on a system that has no such limit.
+    SockRef::from(&stream).set_tcp_user_timeout(Some(DEAF)).ok();
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(SILENT)

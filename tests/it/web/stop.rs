@@ -1,7 +1,9 @@
 //! The end: what is in flight is answered, and nothing new is taken.
 
+use std::io::ErrorKind;
+
 use reqwest::Method;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use usage_sync::sandbox::{Effect, Plan};
 
 use super::{Answer, Gateway};
@@ -40,6 +42,29 @@ async fn a_stop_answers_what_is_in_flight() {
     assert_eq!(answer.json()["id"], id);
     let status = gateway.process.ended().await;
     assert_eq!(status.code(), Some(0), "{}", gateway.process.log());
+}
+
+#[tokio::test]
+async fn who_takes_no_answer_is_let_go() {
+    let world = World::new(0).await;
+    let gateway = Gateway::of(&world).await;
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("a small buffer");
+    let address = gateway.address.parse().expect("an address");
+    let deaf = socket.connect(address).await.expect("a connection");
+
+    // More answers than fit on the way, none of which is read.
+    let question = b"GET /ops.css HTTP/1.1\r\nHost: here\r\n\r\n".repeat(5000);
+    let mut sent = 0;
+    wait_until("the connection to end", PATIENCE * 3, async || {
+        let rest = &question[sent % question.len()..];
+        match deaf.try_write(rest) {
+            Ok(more) => sent += more,
+            Err(error) => return error.kind() != ErrorKind::WouldBlock,
+        }
+        false
+    })
+    .await;
 }
 
 #[tokio::test]
