@@ -173,16 +173,22 @@ fn app(web: Web) -> Router {
         Arc::clone(&web),
         guard::with_token,
     ));
-    all(OPEN)
+    let routes = all(OPEN)
         .merge(all(PAGES))
         .merge(guarded)
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::no_such_method)
+        .with_state(web);
+    answered(routes, PATIENCE)
+}
+
+/// Whatever becomes of a request in there, it has an answer in time.
+fn answered(routes: Router, patience: Duration) -> Router {
+    routes
         .layer(middleware::from_fn(guard::small))
-        .layer(middleware::from_fn(guard::in_time))
+        .layer(middleware::from_fn_with_state(patience, guard::in_time))
         .layer(CatchPanicLayer::custom(|_said_by_the_hook| problem::bug()))
         .layer(middleware::from_fn(guard::headers))
-        .with_state(web)
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! What every request passes through: the token, the size, the time, and the
 //! headers of the answer.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Extension,
@@ -19,7 +22,7 @@ use axum::{
 };
 
 use super::{
-    PATIENCE, Web,
+    Web,
     access::Denied,
     caller::{Peer, address},
     problem::Problem,
@@ -79,13 +82,17 @@ pub(super) async fn small(request: Request, next: Next) -> Response {
 }
 
 /// Answers in time, whatever hangs.
-pub(super) async fn in_time(request: Request, next: Next) -> Response {
+pub(super) async fn in_time(
+    State(patience): State<Duration>,
+    request: Request,
+    next: Next,
+) -> Response {
     let started = Instant::now();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let late = |_elapsed| {
         Problem::unavailable("a service that the answer needs hangs: try again").into_response()
     };
-    let response = tokio::time::timeout(PATIENCE, next.run(request)).await;
+    let response = tokio::time::timeout(patience, next.run(request)).await;
     let response = response.unwrap_or_else(late);
     tracing::debug!(
         http.method = %method,
