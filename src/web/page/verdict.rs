@@ -108,3 +108,188 @@ pub(super) fn alarms(status: &Status) -> Markup {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        pace::Budget,
+        queue::Depth,
+        status::{Pinned, Salesforce},
+    };
+
+    fn calm() -> Status {
+        Status {
+            queue: Some(Depth {
+                ready: 0,
+                claimed: 0,
+                retry: 0,
+                suspects: 0,
+            }),
+            pending: 0,
+            rejected: 0,
+            landing: 0,
+            lag_seconds: 0.0,
+            paused: false,
+            paused_since: None,
+            paused_because: None,
+            elsewhere: None,
+            view: None,
+            unwatched: None,
+            place: Pinned {
+                org: None,
+                database: None,
+                since: None,
+            },
+            salesforce: Salesforce {
+                up: Some(true),
+                since: None,
+                why: None,
+                remedy: None,
+                api_calls_left: Some(1000),
+            },
+            budget: Some(Budget { calls: 10, left: 1 }),
+            daemons: Vec::new(),
+        }
+    }
+
+    fn with(change: impl FnOnce(&mut Status)) -> Status {
+        let mut status = calm();
+        change(&mut status);
+        status
+    }
+
+    fn down(status: &mut Status) {
+        status.salesforce.up = Some(false);
+    }
+
+    fn behind(status: &mut Status) {
+        (status.pending, status.lag_seconds) = (2, LATE + 1.0);
+    }
+
+    #[test]
+    fn what_is_worst_is_said_first() {
+        for (status, said) in [
+            (calm(), "Everything is reported"),
+            (
+                with(|s| s.rejected = 1),
+                "Everything is reported but for 1 rejected ad",
+            ),
+            (
+                with(|s| s.rejected = 2000),
+                "Everything is reported but for 2,000 rejected ads",
+            ),
+            (
+                with(behind),
+                "2 changes on the way, the oldest for 15 minutes",
+            ),
+            (
+                with(|s| {
+                    behind(s);
+                    s.view = Some(String::from("42703"));
+                }),
+                "The view cannot be read",
+            ),
+            (
+                with(|s| {
+                    s.view = Some(String::from("42703"));
+                    s.salesforce.up = None;
+                }),
+                "No daemon is running",
+            ),
+            (
+                with(|s| (s.salesforce.up, s.queue) = (None, None)),
+                "Redis does not answer",
+            ),
+            (
+                with(|s| {
+                    behind(s);
+                    down(s);
+                }),
+                "Salesforce is down",
+            ),
+            (
+                with(|s| {
+                    down(s);
+                    s.paused = true;
+                }),
+                "Reporting is paused",
+            ),
+            (
+                with(|s| {
+                    s.paused = true;
+                    s.elsewhere = Some(String::from("another org"));
+                }),
+                "Nothing is reported from here",
+            ),
+        ] {
+            let verdict = verdict(&status);
+            assert!(verdict.starts_with(said), "{verdict:?} is not {said:?}");
+        }
+        assert_eq!(verdict(&calm()), "Everything is reported");
+    }
+
+    #[test]
+    fn each_alarm_says_what_to_do() {
+        for (status, words) in [
+            (
+                with(down),
+                ["Salesforce does not take reports.", "usage-sync check."],
+            ),
+            (
+                with(|s| {
+                    down(s);
+                    s.salesforce.why = Some(String::from("the login is refused"));
+                    s.salesforce.remedy = Some(String::from("look at the key"));
+                }),
+                ["The login is refused.", "Look at the key."],
+            ),
+            (
+                with(|s| s.salesforce.up = None),
+                ["No daemon", "heroku ps:scale worker=1."],
+            ),
+            (
+                with(|s| (s.salesforce.up, s.queue) = (None, None)),
+                ["Redis does not answer.", "correct REDIS_URL."],
+            ),
+            (
+                with(|s| {
+                    s.budget = Some(Budget { calls: 10, left: 0 });
+                }),
+                [
+                    "The budget of API calls is used up.",
+                    "SALESFORCE_API_BUDGET",
+                ],
+            ),
+            (
+                with(behind),
+                ["Changes wait for long.", "usage-sync check."],
+            ),
+            (
+                with(|s| s.elsewhere = Some(String::from("another org"))),
+                ["Another org.", "Usage-sync check says what to do."],
+            ),
+            (
+                with(|s| s.view = Some(String::from("no column x"))),
+                ["No column x.", "Postgres' words."],
+            ),
+            (
+                with(|s| s.unwatched = Some(String::from("ad has no trigger"))),
+                ["Ad has no trigger.", "usage-sync backfill."],
+            ),
+        ] {
+            let alarms = alarms(&status).into_string();
+            assert_eq!(alarms.matches("class=\"alarm\"").count(), 1, "{alarms}");
+            for words in words {
+                assert!(alarms.contains(words), "{words:?} in {alarms}");
+            }
+        }
+        let explained = with(|s| {
+            behind(s);
+            s.paused = true;
+        });
+        for status in [calm(), with(|s| s.pending = 2), explained] {
+            assert_eq!(alarms(&status).into_string(), "");
+        }
+    }
+}
