@@ -235,6 +235,21 @@ async fn names_of_another_org_are_settings() {
 }
 
 #[tokio::test]
+async fn a_number_that_several_contracts_have_names_none_of_them() {
+    let world = World::new(2).await;
+    // A field of the org's own may be filled twice; the status is here.
+    let names = [("CONTRACT_NUMBER_FIELD", "Status")];
+    let contracts = contracts_with(&world, &names);
+
+    let error = contracts.one("Activated").await.unwrap_err();
+
+    let Error::Invalid { why, .. } = &error else {
+        panic!("{error:?}");
+    };
+    assert!(why.contains("more than one contract"), "{why}");
+}
+
+#[tokio::test]
 async fn a_contract_can_be_read_when_the_workers_share_of_the_calls_is_used_up() {
     let world = World::new(1).await;
     let used_up = json!({"daily_limit": 1_000_000, "daily_used": 900_000});

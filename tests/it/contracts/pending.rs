@@ -1,5 +1,7 @@
 //! What is pending: units that are taken, though Salesforce does not know yet.
 
+use std::collections::BTreeSet;
+
 use super::{contracts, contracts_with, one, queries};
 use crate::support::{PATIENCE, World, wait_until};
 use usage_sync::{
@@ -288,6 +290,55 @@ async fn a_view_that_cannot_be_read_at_all_is_said_to_be() {
         "{error:?}"
     );
     assert!(error.remedy().is_some());
+}
+
+#[tokio::test]
+async fn a_view_of_which_no_row_can_be_read_is_not_taken_to_be_empty() {
+    let world = World::new(1).await;
+    world
+        .app(
+            "create or replace view usage_sync.usage as \
+             select ad_id, product as line, null::text as contract, \
+             jsonb_build_object('Quantity__c', 1 / (quantity - quantity)) as fields from ad_product; \
+             insert into ad_product select n, 'small', 0, 2 from generate_series(1, 40) n",
+        )
+        .await;
+
+    let told = contracts(&world).one(&world.products[0].0).await;
+
+    assert!(
+        matches!(told, Err(usage_sync::contracts::Error::Ledger(_))),
+        "{told:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_short_migration_of_the_app_is_waited_for() {
+    let world = World::new(1).await;
+    world
+        .app("insert into ad_product values (1, 'small', 0, 2)")
+        .await;
+    let contracts = contracts(&world);
+    let mut migration = world.pool.begin().await.unwrap();
+    sqlx::raw_sql("lock table ad_product in access exclusive mode")
+        .execute(&mut *migration)
+        .await
+        .unwrap();
+    let id = world.products[0].0.clone();
+    let asked = tokio::spawn(async move { one(&contracts, &id).await });
+
+    let mut tries = BTreeSet::new();
+    wait_until("a read to give way and try again", PATIENCE, async || {
+        let begun = "select xact_start::text from pg_stat_activity \
+                     where datname = current_database() and wait_event_type = 'Lock'";
+        let begun = sqlx::query_scalar::<_, String>(begun).fetch_all(&world.pool);
+        tries.extend(begun.await.unwrap());
+        tries.len() > 1 || asked.is_finished()
+    })
+    .await;
+    migration.rollback().await.unwrap();
+
+    assert_eq!(units(&asked.await.unwrap()), told(0.0, "2", "0"));
 }
 
 #[tokio::test]

@@ -68,6 +68,17 @@ async fn what_is_in_hand_is_counted_until_it_is_put_down() {
 }
 
 #[tokio::test]
+async fn a_figure_is_kept_beside_the_same_of_others() {
+    let bench = bench().await;
+    // In one go, so that several fall into the same moment.
+    let daemons: Vec<String> = (0..300).map(|n| n.to_string()).collect();
+    let told = daemons.iter().map(|id| bench.queue.sample(id, 1.0, 2));
+    futures_util::future::try_join_all(told).await.unwrap();
+
+    assert_eq!(bench.queue.samples().await.unwrap().len(), 300);
+}
+
+#[tokio::test]
 async fn figures_are_kept_for_a_day() {
     let mut bench = bench().await;
     let queue = &bench.queue;
