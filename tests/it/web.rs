@@ -7,6 +7,7 @@ mod limits;
 mod outages;
 mod outsiders;
 mod page;
+mod shown;
 mod stop;
 mod tokens;
 

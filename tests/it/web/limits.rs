@@ -128,3 +128,67 @@ async fn guesses_are_slowed_down_by_address() {
     let other = ask(TOKEN, "203.0.113.8").await;
     assert_eq!(other.status.as_u16(), 200, "others are let in");
 }
+
+#[tokio::test]
+async fn guesses_at_the_page_are_slowed_down_as_well() {
+    let world = World::new(0).await;
+    let gateway = Gateway::of(&world).await;
+    let form = |guess: &str, from: &str| {
+        let request = gateway.request(Method::POST, "/login");
+        Answer::to(
+            request
+                .form(&[("token", guess)])
+                .header("x-forwarded-for", from),
+        )
+    };
+    let basic = |guess: &str, from: &str| {
+        let request = gateway.request(Method::GET, "/rejected");
+        Answer::to(
+            request
+                .basic_auth("ops", Some(guess))
+                .header("x-forwarded-for", from),
+        )
+    };
+    let guesses: Vec<String> = (0..300).map(|guess| format!("guess-{guess}")).collect();
+
+    let (at_form, by_basic) = tokio::join!(
+        join_all(guesses.iter().map(|guess| form(guess, "203.0.113.7"))),
+        join_all(guesses.iter().map(|guess| basic(guess, "203.0.113.8"))),
+    );
+
+    for (answers, wrong) in [(at_form, 403), (by_basic, 401)] {
+        let (refused, looked_at): (Vec<_>, Vec<_>) = answers
+            .iter()
+            .partition(|answer| answer.status.as_u16() == 429);
+        assert!(looked_at.iter().all(|a| a.status.as_u16() == wrong));
+        // A hundred at once, and ten more for each second that the machine took.
+        assert!(looked_at.len() >= 100, "{}", looked_at.len());
+        assert!(!refused.is_empty(), "300 guesses in less than 20 s");
+        for answer in refused {
+            let wait: u64 = answer.header("retry-after").parse().expect("seconds");
+            assert_eq!(wait, 1, "ten a second");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_asks_no_more_often_than_a_program() {
+    let world = World::new(0).await;
+    let gateway = Gateway::with(&world, &[("WEB_RATE_LIMIT", "1")]).await;
+    let login = gateway.request(Method::POST, "/login");
+    let policy = reqwest::redirect::Policy::none();
+    let client = reqwest::Client::builder().no_proxy().redirect(policy);
+    let client = client.build().expect("a client");
+    let login = login.form(&[("token", TOKEN)]).build().expect("a form");
+    let login = client.execute(login).await.expect("it answers");
+    let cookie = login.headers()["set-cookie"].clone();
+
+    // Nothing of this name is known, and nobody is asked for it.
+    let ask = || gateway.request(Method::GET, "/search?q=%00");
+    let answers = join_all((0..30).map(|_| Answer::to(ask().header("cookie", &cookie)))).await;
+
+    let (refused, taken): (Vec<_>, Vec<_>) = answers.iter().partition(|a| a.status.as_u16() == 429);
+    assert!(taken.iter().all(|a| a.status.as_u16() == 422), "{taken:?}");
+    assert!(!refused.is_empty(), "30 requests in less than 20 s");
+    assert!(refused.iter().all(|a| !a.header("retry-after").is_empty()));
+}

@@ -102,6 +102,29 @@ async fn without_redis_the_status_tells_the_rest() {
 }
 
 #[tokio::test]
+async fn a_redis_that_hangs_hangs_no_request() {
+    let (world, daemon) = World::reporting().await;
+    drop(daemon);
+    let gateway = Gateway::of(&world).await;
+    wait_until("the queue to be told", PATIENCE, async || {
+        gateway.get("/status").await.json()["queue"]["ready"] == 0
+    })
+    .await;
+    world.redis.freeze();
+
+    let status = gateway.get("/status").await;
+
+    // The rest, and not a no because time was over.
+    assert_eq!(status.status.as_u16(), 200, "{status:?}");
+    let status = status.json();
+    assert_eq!(
+        (&status["queue"], &status["pending"]),
+        (&Value::Null, &0.into())
+    );
+    world.redis.thaw();
+}
+
+#[tokio::test]
 async fn a_table_that_a_migration_has_is_not_waited_for() {
     let (world, daemon) = World::reporting().await;
     drop(daemon);

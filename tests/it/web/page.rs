@@ -7,7 +7,7 @@ use super::{Answer, Gateway, TOKEN};
 use crate::support::{PATIENCE, World, wait_until};
 
 /// A browser: follows nothing by itself, keeps one cookie.
-struct Browser<'a> {
+pub(super) struct Browser<'a> {
     gateway: &'a Gateway,
     http: reqwest::Client,
     cookie: Option<String>,
@@ -26,7 +26,7 @@ impl<'a> Browser<'a> {
     }
 
     /// Logged in with the token.
-    async fn in_session(gateway: &'a Gateway) -> Self {
+    pub(super) async fn in_session(gateway: &'a Gateway) -> Self {
         let mut browser = Self::at(gateway);
         let answer = browser.send("/login", &[("token", TOKEN)]).await;
         assert_eq!(answer.status, StatusCode::SEE_OTHER, "{answer:?}");
@@ -48,14 +48,14 @@ impl<'a> Browser<'a> {
         }
     }
 
-    async fn open(&self, path: &str) -> Answer {
+    pub(super) async fn open(&self, path: &str) -> Answer {
         Answer::to(self.request(Method::GET, path)).await
     }
 
     /// Opens it until it holds this. What the page tells of daemons, of the queue
     /// and of Salesforce is what the daemons said last in Redis, and nothing while
     /// that takes longer than a person waits.
-    async fn opened_with(&self, path: &str, text: &str) -> Answer {
+    pub(super) async fn opened_with(&self, path: &str, text: &str) -> Answer {
         let mut page = self.open(path).await;
         wait_until(&format!("{text:?} on {path}"), PATIENCE, async || {
             let is_there = page.text.contains(text);
@@ -73,7 +73,7 @@ impl<'a> Browser<'a> {
     }
 
     /// Sends the form of a page whose action and button are these.
-    async fn press(&self, page: &Answer, action: &str, button: &str) -> Answer {
+    pub(super) async fn press(&self, page: &Answer, action: &str, button: &str) -> Answer {
         let form = page
             .text
             .split("<form ")
@@ -100,7 +100,7 @@ impl<'a> Browser<'a> {
     }
 }
 
-fn unescaped(text: &str) -> String {
+pub(super) fn unescaped(text: &str) -> String {
     text.replace("&lt;", "<")
         .replace("&gt;", ">")
         .replace("&quot;", "\"")
@@ -247,6 +247,8 @@ async fn an_order_from_elsewhere_is_refused() {
         let answer = browser.send("/pause", &fields).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{fields:?}");
     }
+    let out = browser.send("/logout", &[("mark", &others)]).await;
+    assert_eq!(out.status, StatusCode::FORBIDDEN, "nobody is logged out");
     for site in ["cross-site", "same-site"] {
         let answer = browser
             .request(Method::POST, "/pause")
@@ -281,6 +283,11 @@ async fn an_order_from_elsewhere_is_refused() {
         page.contains("a &lt;b&gt;reason&lt;/b&gt;"),
         "escaped: {page}"
     );
+
+    let elsewhere = [("mark", own.as_str()), ("back", "//evil.example/")];
+    let resumed = browser.send("/resume", &elsewhere).await;
+    assert_eq!(resumed.header("location"), "/?done=resumed");
+    assert_eq!(gateway.get("/status").await.json()["paused"], false);
 }
 
 #[tokio::test]

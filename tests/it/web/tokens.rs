@@ -1,5 +1,7 @@
 //! Who may ask, and what everybody is told.
 
+use std::collections::BTreeSet;
+
 use reqwest::{Method, header::HeaderMap};
 
 use super::{Answer, Gateway, TOKEN};
@@ -75,16 +77,33 @@ async fn anybody_may_know_that_the_process_lives_and_no_more() {
     answer.refuses(404, "not_found");
 }
 
+/// What a page may do: fetch from here and nowhere else, send its forms here, and
+/// be framed by nobody.
+const POLICY: [&str; 8] = [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self'",
+    "connect-src 'self'",
+    "form-action 'self'",
+    "base-uri 'none'",
+    "frame-ancestors 'none'",
+];
+
 fn are_safe(headers: &HeaderMap) {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     assert_eq!(header("x-content-type-options"), Some("nosniff"));
     assert_eq!(header("x-frame-options"), Some("DENY"));
     assert_eq!(header("cache-control"), Some("no-store"));
-    let hsts = header("strict-transport-security").expect("HSTS");
-    assert!(hsts.starts_with("max-age="), "{hsts}");
+    assert_eq!(header("referrer-policy"), Some("same-origin"));
+    // A year: less is as good as none, and 0 takes back what was said before.
+    assert_eq!(
+        header("strict-transport-security"),
+        Some("max-age=31536000")
+    );
     let policy = header("content-security-policy").expect("a policy");
-    assert!(policy.starts_with("default-src 'none';"), "{policy}");
-    assert!(!policy.contains("unsafe"), "{policy}");
+    let directives: BTreeSet<&str> = policy.split(';').map(str::trim).collect();
+    assert_eq!(directives, BTreeSet::from(POLICY), "{policy}");
     let cors = headers
         .keys()
         .find(|name| name.as_str().starts_with("access-control-"));
@@ -109,6 +128,9 @@ async fn every_answer_has_the_headers_that_keep_browsers_tame() {
         (Method::DELETE, "/status", true),
         (Method::OPTIONS, "/status", true),
         (Method::GET, "/ads/%FF", true),
+        (Method::GET, "/", false),
+        (Method::GET, "/login", false),
+        (Method::GET, "/ops.js", false),
     ] {
         let mut request = gateway.request(method.clone(), path);
         for (name, value) in cross_site {
