@@ -37,18 +37,16 @@ struct Row {
 
 impl Figures {
     pub(super) fn add(&mut self, way: Way, turn: &Turn) -> Result<(), Error> {
-        let place = match self.0.iter().position(|sum| sum.way == way) {
-            Some(place) => place,
-            None => {
-                self.0.push(Sum {
-                    way,
-                    reads: histogram()?,
-                    seconds: 0.0,
-                    queries: 0,
-                });
-                self.0.len() - 1
-            }
-        };
+        let place = self.0.iter().position(|sum| sum.way == way);
+        let place = place.unwrap_or(self.0.len());
+        if place == self.0.len() {
+            self.0.push(Sum {
+                way,
+                reads: histogram()?,
+                seconds: 0.0,
+                queries: 0,
+            });
+        }
         let sum = &mut self.0[place];
         for took in &turn.reads {
             sum.reads.saturating_record(*took);
