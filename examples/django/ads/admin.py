@@ -2,6 +2,7 @@
 
 from django.conf import settings
 from django.contrib import admin, messages
+from django.template.defaultfilters import floatformat
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 
@@ -60,7 +61,7 @@ class AdAdmin(admin.ModelAdmin):
         products = format_html_join(
             "", "<li>{}: {} of {} available, {} of them on the way to Salesforce</li>",
             (
-                (product["name"], product["available"], product["units"], product["pending"])
+                (product["name"], *(floatformat(product[key], -6) for key in ("available", "units", "pending")))
                 for product in contract["products"]
             ),
         )

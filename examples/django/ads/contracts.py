@@ -6,6 +6,7 @@ goes wrong, the answer is None within seconds and the page says "not available".
 
 import json
 import logging
+from decimal import Decimal
 from http.client import HTTPException
 from urllib.parse import quote
 from urllib.request import HTTPRedirectHandler, Request, build_opener
@@ -34,7 +35,7 @@ def contract(contract_id):
     request = Request(url, headers={"Authorization": f"Bearer {settings.USAGE_SYNC_GATEWAY_TOKEN}"})
     try:
         with build_opener(NoRedirects).open(request, timeout=TIMEOUT) as answer:
-            return json.loads(answer.read(LARGEST))
+            return json.loads(answer.read(LARGEST), parse_float=Decimal)
     # No connection, no time, another status than 200, or no JSON.
     except (OSError, HTTPException, ValueError) as error:
         log.warning("contract not available: %s", error)
