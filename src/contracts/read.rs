@@ -31,7 +31,8 @@ pub(super) enum Failure {
 }
 
 impl Reader {
-    /// Whoever asks waits for `limit` at most, half of it for the database.
+    /// Whoever asks waits for `limit` at most. Two readings after one another that the database lets wait end
+    /// before that, so that it is not Salesforce who is taken to be away.
     pub(super) fn new(
         client: &Client,
         pool: PgPool,
@@ -53,7 +54,7 @@ impl Reader {
                 quantity: names.usage_quantity_field.clone(),
             },
             names: names.clone(),
-            patience: limit / 2,
+            patience: limit * 2 / 5,
         })
     }
 

@@ -181,7 +181,9 @@ impl Problem {
             error if error.is_locked() => {
                 "a table that the view usage_sync.usage reads is locked, as by a migration of the app: try again"
             }
-            ledger::Error::Unavailable(_) => "the app's database does not answer: try again",
+            ledger::Error::Unavailable(_) => {
+                "the app's database does not answer in time, as when it is away or very many changes wait: try again"
+            }
             ledger::Error::View(_) | ledger::Error::Row(_) => {
                 "the view usage_sync.usage cannot be read: `usage-sync check` says why"
             }
@@ -227,8 +229,15 @@ impl From<contracts::Error> for Problem {
 
 /// A request that is not carried out is the business of whoever runs the gateway.
 fn say(dependency: &'static str, error: &(dyn std::error::Error + 'static)) {
-    static SAID: LazyLock<Seldom> = LazyLock::new(Seldom::default);
-    if let Some(count) = SAID.add(1, Instant::now()) {
+    // Neither is to hide that the other is away, too.
+    static POSTGRES: LazyLock<Seldom> = LazyLock::new(Seldom::default);
+    static SALESFORCE: LazyLock<Seldom> = LazyLock::new(Seldom::default);
+    let said = if dependency == "postgres" {
+        &POSTGRES
+    } else {
+        &SALESFORCE
+    };
+    if let Some(count) = said.add(1, Instant::now()) {
         tracing::warn!(dependency, count, error = %Chain(error), "requests could not be answered");
     }
 }

@@ -17,7 +17,7 @@ use crate::{
 /// `POST /retry`: one ad, those behind one cause, or all that are rejected.
 pub(super) async fn retry(State(web): Shared, order: Order) -> Result<Response, Refused> {
     let pool = &web.pool;
-    let queued = match (order.field("what"), order.field("ad"), kind(&order)) {
+    let queued = match (order.field("what"), order.verbatim("ad"), kind(&order)) {
         (Some("ad"), Some(ad), _) => {
             let ads = [ad.to_owned()];
             let queued = answered_within(ANSWER, outbox::renew(pool, &ads)).await?;
