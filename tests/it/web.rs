@@ -273,13 +273,15 @@ async fn an_ad_is_tried_again_when_somebody_says_so() {
 }
 
 /// What the gateway and the command tell alike while nothing happens.
-const SAME: [&str; 6] = [
+const SAME: [&str; 8] = [
     "queue",
     "pending",
     "rejected",
     "paused",
     "place",
     "salesforce",
+    "budget",
+    "daemons",
 ];
 
 #[tokio::test]

@@ -4,10 +4,13 @@ use std::{collections::BTreeSet, time::Instant};
 
 use serde_json::json;
 use tokio::task::JoinSet;
-use usage_sync::sandbox::{Effect, Plan};
+use usage_sync::{
+    contracts::Amount,
+    sandbox::{Effect, Plan},
+};
 
 use super::{contracts, contracts_with, number, one, queries};
-use crate::support::{PATIENCE, World, wait_until};
+use crate::support::{Mode, PATIENCE, Proxy, World, wait_until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_readers_of_ten_contracts_cost_a_tenth_of_the_queries() {
@@ -104,6 +107,10 @@ async fn however_many_come_one_after_the_other_few_queries_are_on_their_way() {
 #[tokio::test]
 async fn those_who_ask_at_once_are_answered_by_one_query_each_with_its_own() {
     let world = World::new(3).await;
+    let other = world.sandbox.seed("Account", &json!({"Name": "Other"}));
+    let elsewhere = json!({"AccountId": other.unwrap(), "Status": "Draft",
+        "StartDate": "2026-01-01"});
+    let elsewhere = world.sandbox.seed("Contract", &elsewhere).unwrap();
     let contracts = contracts(&world);
     one(&contracts, &world.products[0].0).await;
     let before = queries(&world);
@@ -113,12 +120,13 @@ async fn those_who_ask_at_once_are_answered_by_one_query_each_with_its_own() {
         .unwrap();
     let number = number(&world, 1);
 
-    let (by_id, by_number, none, of_account, again) = tokio::join!(
+    let (by_id, by_number, none, of_account, again, of_another) = tokio::join!(
         contracts.one(&world.products[0].0),
         contracts.one(&number),
         contracts.one("' OR ContractNumber LIKE '%"),
         contracts.of_account(&account),
         contracts.one(&world.products[0].0),
+        contracts.one(&elsewhere),
     );
 
     // One told the account, and one is for its contracts.
@@ -130,7 +138,8 @@ async fn those_who_ask_at_once_are_answered_by_one_query_each_with_its_own() {
     );
     assert_eq!(by_number.unwrap().unwrap().id, world.products[1].0);
     assert!(none.unwrap().is_none());
-    assert_eq!(of_account.unwrap().len(), 3);
+    assert_eq!(of_account.unwrap().len(), 3, "and none of another account");
+    assert_eq!(of_another.unwrap().unwrap().id, elsewhere);
 }
 
 #[tokio::test]
@@ -176,36 +185,49 @@ async fn who_goes_away_takes_no_answer_from_anybody() {
     }
 }
 
+/// Two flights were answered by Salesforce, and their answers are held up on the
+/// way, when a contract changes and somebody else asks for it.
 #[tokio::test]
 async fn an_answer_is_never_older_than_the_question() {
     let world = World::new(1).await;
-    let contracts = contracts_with(&world, &[]);
+    let proxy = Proxy::in_front_of(world.sandbox.base_url()).await;
+    let there = json!({"instance_url": proxy.url()});
+    world.sandbox.settings(&there).unwrap();
+    let contracts = contracts_with(&world, &[("SALESFORCE_READ_TIMEOUT", "60s")]);
     let (id, product) = world.products[0].clone();
-    let slow = json!({"base_ms": 80});
-    world.sandbox.settings(&slow).unwrap();
-    let busy = tokio::spawn({
-        let (contracts, id) = (contracts.clone(), id.clone());
-        async move {
-            loop {
-                one(&contracts, &id).await;
-            }
-        }
+    one(&contracts, &id).await;
+    let before = queries(&world);
+    // Time to hold the answers up. A machine that takes longer lets them through,
+    // and then they are no temptation.
+    let slow = world.sandbox.fault(Plan {
+        path: Some("/query".to_owned()),
+        ..Plan::always(Effect::Delay { ms: 2000 })
     });
-
-    for units in 1..15 {
-        let change = json!({ "Units__c": units });
-        world
-            .sandbox
-            .change("Contract_Product__c", &product, &change)
-            .unwrap();
-
-        let contract = one(&contracts, &id).await;
-
-        let found = contract.products[0].units.as_ref().unwrap().approximate();
-        assert!(
-            (found - f64::from(units)).abs() < 1e-9,
-            "{found} after {units}"
-        );
+    let mut early = JoinSet::new();
+    for asked in 1..=2 {
+        let (contracts, id) = (contracts.clone(), id.clone());
+        early.spawn(async move { one(&contracts, &id).await });
+        wait_until("a question in Salesforce", PATIENCE, async || {
+            world.sandbox.fault_hits(slow) == asked
+        })
+        .await;
     }
-    busy.abort();
+    proxy.set(Mode::Stall);
+    wait_until("both to be answered", PATIENCE, async || {
+        queries(&world) == before + 2
+    })
+    .await;
+    world.sandbox.end_fault(slow);
+
+    let change = json!({"Units__c": 12.5});
+    world
+        .sandbox
+        .change("Contract_Product__c", &product, &change)
+        .unwrap();
+    // The question comes first, then the answers may go on.
+    let (late, ()) = tokio::join!(one(&contracts, &id), async { proxy.set(Mode::Pass) });
+
+    let units = late.products[0].units.as_ref().map(Amount::as_str);
+    assert_eq!(units, Some("12.5"));
+    assert_eq!(early.join_all().await.len(), 2);
 }

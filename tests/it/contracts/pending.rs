@@ -212,6 +212,24 @@ async fn a_credit_that_may_be_gone_by_now_is_no_room_for_others() {
 }
 
 #[tokio::test]
+async fn a_record_in_doubt_counts_as_none_also_when_nobody_has_it_in_hand() {
+    let (world, daemon) = World::reporting().await;
+    world.ad_is("1", "reported").await;
+    drop(daemon);
+    assert_eq!(of(&world, 0).await, told(1.0, "0", "0"));
+
+    world
+        .app(
+            "update usage_sync.record set state = 'sending'; \
+             update usage_sync.ad set token = null; \
+             update ad_product set quantity = 3",
+        )
+        .await;
+
+    assert_eq!(of(&world, 0).await, told(1.0, "3", "0"));
+}
+
+#[tokio::test]
 async fn a_product_may_be_named_by_its_external_id_and_fields_in_any_case() {
     let world = World::new(2).await;
     world

@@ -413,6 +413,8 @@ async fn what_others_wrote_is_shown_as_text() {
         String::from("/rejected"),
         format!("/ad/{link}"),
         format!("/search?q={link}"),
+        // Nothing is found, and what was looked for is said.
+        format!("/search?q={link}x"),
         format!("/contract/{link}"),
     ] {
         let page = browser.open(&path).await;

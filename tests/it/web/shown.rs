@@ -136,6 +136,29 @@ async fn one_cause_is_tried_again_and_no_other() {
 }
 
 #[tokio::test]
+async fn the_first_page_shows_ten_causes_and_leads_to_all_of_them() {
+    let world = World::new(0).await;
+    world
+        .app(
+            "insert into usage_sync.ad (ad_id, state, changed_at, error_code, error_message) \
+             select n::text, 'rejected', now(), 'CODE_' || n, 'no' from generate_series(1, 12) n",
+        )
+        .await;
+    let gateway = Gateway::of(&world).await;
+    let browser = Browser::in_session(&gateway).await;
+    let causes = |page: &str| page.matches("Retry all of this cause").count();
+
+    let first = browser.open("/").await.text;
+
+    assert_eq!(causes(&first), 10);
+    assert!(
+        first.contains("<a href=\"/rejected\">All 12 causes</a>"),
+        "{first}"
+    );
+    assert_eq!(causes(&browser.open("/rejected").await.text), 12);
+}
+
+#[tokio::test]
 async fn a_long_journal_of_an_ad_is_read_to_its_beginning() {
     let world = World::new(0).await;
     world
