@@ -14,7 +14,6 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
-use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -33,7 +32,8 @@ const CONNECTIONS: usize = 1000;
 const SILENT: Duration = Duration::from_secs(100);
 
 /// A client that takes nothing of its answer for so long is let go: otherwise
-/// whoever reads nothing holds a place for ever (tcp(7), `TCP_USER_TIMEOUT`).
+/// whoever reads nothing holds a place for ever (tcp(7), `TCP_USER_TIMEOUT`; Linux).
+#[cfg(target_os = "linux")]
 const DEAF: Duration = Duration::from_secs(30);
 
 /// Bytes of a request's head.
@@ -93,8 +93,10 @@ fn connection(
 ) -> http1::Connection<TokioIo<TcpStream>, TowerToHyperService<Router>> {
     // Small answers go out at once; a socket that refuses is only slower.
     stream.set_nodelay(true).ok();
-    // The same on a system that has no such limit.
-    SockRef::from(&stream).set_tcp_user_timeout(Some(DEAF)).ok();
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(&stream)
+        .set_tcp_user_timeout(Some(DEAF))
+        .ok();
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(SILENT)

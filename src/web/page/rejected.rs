@@ -109,7 +109,8 @@ pub(super) fn causes(
     }
     html! {
         p class="quiet" {
-            "Correct the ad in the app, or in Salesforce what it refuses. An ad is tried again when it changes,              by itself every few hours, and by these buttons. Until then Salesforce keeps what it has."
+            "Correct the ad in the app, or in Salesforce what it refuses. An ad is tried again when it changes, \
+             by itself every few hours, and by these buttons. Until then Salesforce keeps what it has."
         }
         ul class="causes" {
             @for cause in causes.iter().take(most) { (one(cause, back, visitor, now)) }
