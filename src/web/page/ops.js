@@ -6,18 +6,39 @@
 // What costs a call of the org's is asked for less often, and says so.
 const calm = document.querySelector("[data-seconds]");
 const EVERY = 1000 * (calm ? Number(calm.dataset.seconds) : 5);
+// Figures of this age are said to be old, also while an answer is waited for.
+const LATE = EVERY + 10000;
+// The server gives up after 25 s.
+const PATIENCE = 30000;
 const stale = document.getElementById("stale");
 let shown = new Date();
+let looking = false;
 
 function isInUse(part) {
   return part.contains(document.activeElement) ||
     (part.dataset.live === "calm" && part.matches(":hover"));
 }
 
+function tellThatItIsOld() {
+  const text = "No answer since " + shown.toLocaleTimeString() +
+    ": this page may be old. It goes on by itself.";
+  if (stale.textContent !== text) stale.textContent = text;
+  stale.hidden = false;
+}
+
+function isSeen() {
+  return !document.hidden && document.querySelector("[data-live]") !== null;
+}
+
 async function look() {
-  if (document.hidden || !document.querySelector("[data-live]")) return;
+  // One after the other, so that no older answer comes after a newer one.
+  if (looking || !isSeen()) return;
+  looking = true;
   try {
-    const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+    const answer = await fetch(location.href, {
+      headers: { accept: "text/html" },
+      signal: AbortSignal.timeout(PATIENCE),
+    });
     if (answer.redirected || answer.status === 403) {
       location.reload();
       return;
@@ -33,10 +54,9 @@ async function look() {
     shown = new Date();
     stale.hidden = true;
   } catch {
-    const text = "No answer since " + shown.toLocaleTimeString() +
-      ": this page may be old. It goes on by itself.";
-    if (stale.textContent !== text) stale.textContent = text;
-    stale.hidden = false;
+    tellThatItIsOld();
+  } finally {
+    looking = false;
   }
 }
 
@@ -48,5 +68,8 @@ if (here.searchParams.has("done")) {
   history.replaceState(null, "", here);
 }
 
-setInterval(look, EVERY);
+setInterval(() => {
+  if (isSeen() && new Date() - shown > LATE) tellThatItIsOld();
+  look();
+}, EVERY);
 document.addEventListener("visibilitychange", look);

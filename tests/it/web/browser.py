@@ -71,6 +71,20 @@ def calm(page):
     page.goto(address + "/contract/" + contract)
     expect(page.get_by_text("Consumed")).to_be_visible()
     everywhere(page, "contract")
+    # Figures that may be old say so, whether the answer fails or does not come.
+    page.goto(address + "/")
+    old = page.get_by_text("this page may be old")
+    page.route(address + "/", lambda route: route.abort())
+    expect(old).to_be_visible()
+    page.unroute(address + "/")
+    expect(old).to_be_hidden()
+    held = []
+    page.route(address + "/", lambda route: held.append(route))
+    expect(old).to_be_visible()
+    for route in held:
+        route.continue_()
+    page.unroute(address + "/")
+    expect(old).to_be_hidden()
     # What is being typed survives that the page keeps itself up to date.
     page.goto(address + "/")
     page.get_by_label("Why pause").fill("half a sentence")
