@@ -21,7 +21,7 @@ use usage_sync::local::{self, Postgres, PostgresOptions, Redis, RedisOptions};
 
 pub(crate) use daemon::{Daemon, memory};
 pub(crate) use proxy::{Mode, Proxy};
-pub(crate) use python::{Unavailable, python};
+pub(crate) use python::{python, skipped};
 pub(crate) use wait::{PATIENCE, wait_until};
 pub(crate) use world::{Usage, World};
 

@@ -45,13 +45,7 @@ impl Shop {
     /// With the schema `usage_sync` and nothing else in its database.
     pub(crate) async fn before_its_migration() -> Option<Self> {
         let requirements = super::app().join("requirements.txt");
-        let python = match support::python("django", &requirements) {
-            Ok(python) => python,
-            Err(support::Unavailable(why)) => {
-                eprintln!("skipped, since there is no Django on this machine: {why}");
-                return None;
-            }
-        };
+        let python = support::python("django", &requirements)?;
         let world = World::new(2).await;
         world
             .app("drop view usage_sync.usage; drop table ad, ad_product, contract_product")

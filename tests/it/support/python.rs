@@ -3,18 +3,41 @@
 use std::collections::hash_map::DefaultHasher;
 use std::fs::{self, File};
 use std::hash::{Hash as _, Hasher as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Why there is no such Python on this machine, which is nobody's fault.
-pub(crate) struct Unavailable(pub(crate) String);
+struct Unavailable(String);
 
-/// What pip says when the network is at fault, and not the list of packages: an
-/// index that offers no version of what surely exists is out of reach.
-const NETWORK: [&str; 3] = ["(from versions: none)", "Connection", "timed out"];
+/// What pip says when the index is at fault, and not the list of packages: it is
+/// out of reach, or a mirror that does not have them yet.
+const ELSEWHERE: [&str; 3] = ["No matching distribution", "Connection", "timed out"];
 
-/// The `python` of a virtual environment that has what a `requirements.txt` lists.
-pub(crate) fn python(name: &str, requirements: &Path) -> Result<PathBuf, Unavailable> {
+/// Notes that `what` could not be tested on this machine; `bin/test` tells it at
+/// its end, since nobody reads what a test says that passes.
+pub(crate) fn skipped(what: &str, why: &str) {
+    eprintln!("{what} was not tested: {why}");
+    let list = Path::new(env!("CARGO_TARGET_TMPDIR")).join("skipped");
+    let list = File::options().append(true).create(true).open(list);
+    let mut list = list.expect("target is ours");
+    let why = why.lines().last().unwrap_or_default();
+    writeln!(list, "{what}: {why}").expect("target is ours");
+}
+
+/// The `python` of a virtual environment that has what a `requirements.txt` lists;
+/// none where that cannot be had, which is noted.
+pub(crate) fn python(name: &str, requirements: &Path) -> Option<PathBuf> {
+    match made(name, requirements) {
+        Ok(python) => Some(python),
+        Err(Unavailable(why)) => {
+            skipped(name, &why);
+            None
+        }
+    }
+}
+
+fn made(name: &str, requirements: &Path) -> Result<PathBuf, Unavailable> {
     let mut hasher = DefaultHasher::new();
     fs::read(requirements)
         .expect("it is committed")
@@ -47,8 +70,8 @@ fn make(folder: &Path, python: &Path, requirements: &Path) -> Result<(), Unavail
     let Err(why) = run(&mut pip) else {
         return Ok(());
     };
-    if NETWORK.iter().any(|words| why.contains(words)) {
-        return Err(Unavailable(format!("PyPI cannot be reached: {why}")));
+    if ELSEWHERE.iter().any(|words| why.contains(words)) {
+        return Err(Unavailable(format!("PyPI does not give it: {why}")));
     }
     panic!("requirements.txt cannot be installed: {why}");
 }

@@ -136,7 +136,7 @@ screens = pathlib.Path(screens)
 screens.mkdir(parents=True, exist_ok=True)
 complaints = []
 with sync_playwright() as playwright:
-    browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"])
     page = browser.new_page(viewport=DESK)
     page.set_default_timeout(PATIENCE)
     page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -8,7 +8,7 @@ use tokio::process::Command;
 use usage_sync::sandbox::{Effect, Plan};
 
 use super::{Gateway, TOKEN};
-use crate::support::{Unavailable, World, python};
+use crate::support::{World, python, skipped};
 
 const REQUIREMENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/.ci/web/browser.txt");
 const WALK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/web/browser.py");
@@ -45,15 +45,11 @@ async fn walk(python: &Path, chromium: &Path, gateway: &Gateway, world: &World, 
 #[tokio::test]
 async fn a_person_with_a_browser_sees_what_is_wrong_and_mends_it() {
     let Some(chromium) = chromium() else {
-        eprintln!("skipped, since there is no chromium on this machine");
+        skipped("browser", "there is no chromium on this machine");
         return;
     };
-    let python = match python("browser", Path::new(REQUIREMENTS)) {
-        Ok(python) => python,
-        Err(Unavailable(why)) => {
-            eprintln!("skipped, since there is no playwright on this machine: {why}");
-            return;
-        }
+    let Some(python) = python("browser", Path::new(REQUIREMENTS)) else {
+        return;
     };
     let (world, _daemon) = World::reporting().await;
     world

@@ -6,7 +6,7 @@ use std::path::Path;
 use tokio::process::Command;
 
 use super::{Gateway, TOKEN};
-use crate::support::{Unavailable, World, python};
+use crate::support::{World, python};
 
 const REQUIREMENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/.ci/web/requirements.txt");
 const DESCRIPTION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/web/openapi.json");
@@ -21,12 +21,8 @@ async fn run(command: &mut Command) -> String {
 
 #[tokio::test]
 async fn others_find_no_fault_with_the_description_and_the_answers() {
-    let python = match python("gateway", Path::new(REQUIREMENTS)) {
-        Ok(python) => python,
-        Err(Unavailable(why)) => {
-            eprintln!("skipped, since there is no schemathesis on this machine: {why}");
-            return;
-        }
+    let Some(python) = python("gateway", Path::new(REQUIREMENTS)) else {
+        return;
     };
     let mut validator = Command::new(&python);
     run(validator.args(["-m", "openapi_spec_validator", DESCRIPTION])).await;
