@@ -31,8 +31,9 @@ pub(super) enum Failure {
 }
 
 impl Reader {
-    /// Whoever asks waits for `limit` at most. Two readings after one another that the database lets wait end
-    /// before that, so that it is not Salesforce who is taken to be away.
+    /// Whoever asks waits for `limit` at most. Two readings after one another that
+    /// the database lets wait end before that, so that it is not Salesforce who is
+    /// taken to be away.
     pub(super) fn new(
         client: &Client,
         pool: PgPool,

@@ -31,10 +31,13 @@ pub(super) async fn show(
     if name.is_empty() || name.contains('\0') {
         return Err(Problem::invalid("give the id of an ad, an external id or a contract").into());
     }
-    let known = answered_within(ANSWER, ledger::ad(&web.pool, name)).await?;
-    let owner = answered_within(ANSWER, ledger::owner(&web.pool, name)).await?;
-    // Salesforce may be away, and then the rest is found all the same.
-    let found = web.contracts.one(name).await;
+    let (known, owner, found) = tokio::join!(
+        answered_within(ANSWER, ledger::ad(&web.pool, name)),
+        answered_within(ANSWER, ledger::owner(&web.pool, name)),
+        // Salesforce may be away, and then the rest is found all the same.
+        web.contracts.one(name),
+    );
+    let (known, owner) = (known?, owner?);
     let mut links = Vec::new();
     if known.is_some() {
         links.push((format!("Ad {name}"), ad::link(name)));
